@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * @file gmem/base.h
+ * @brief Words that every other header uses: errors, threads, states, runs.
+ *
+ * Errors. Every function that can fail returns a negative errno out of this closed list, always
+ * with this meaning; each function names those it uses. errno itself is unspecified.
+ *
+ *   -EINVAL      malformed argument: NULL, zero, unaligned, overflowing, out of range, unknown
+ *                flag bit (the caller's mistake)
+ *   -EBADF       a descriptor that was passed in is not usable
+ *   -ENOMEM      no memory
+ *   -EMFILE      no descriptor left, in this process or on the host
+ *   -ENOENT      nothing is mapped there; no such entry
+ *   -EEXIST      it would overlap something that is there
+ *   -EXDEV       the range is not contiguous in host memory
+ *   -EACCES      a page is private, read-only or a device's, and may not be touched so
+ *   -ECANCELED   a callback said no
+ *   -EDEADLK     called from inside a callback that may not call this
+ *   -ENOSPC      no memslot left, a table is full
+ *   -EOPNOTSUPP  this kernel, this VM type or this build does not have it
+ *   -EIO         the kernel failed in another way (the log says how), or the handle is used in a
+ *                child after fork()
+ *
+ * Each failure sends one message to the log (gmem/ctx.h), on the calling thread, before the
+ * function returns; it names the object, the value and what would be right. It is of level error,
+ * but of level debug where a guest can cause it (an address that a guest gave), so that a guest
+ * cannot fill the log. After a failure every object is as it was.
+ *
+ * Setters of a configuration or a context return nothing and cannot fail (NULL is ignored): the
+ * function that uses the configuration judges it as a whole, and has a log to say what is wrong
+ * with it.
+ *
+ * Threads. Each function says one of
+ *   any    any number of threads at once, together with every other function on the same object
+ *          that also says any; no lock is needed
+ *   one    any thread, but nobody else may be using the object meanwhile
+ *   last   as one, and nothing may use the object afterwards
+ *
+ * Callbacks get their opaque pointer last. The free function that comes with one is called
+ * exactly once, when the library will not use it again, also when the call that hands it over
+ * fails. Unless it says otherwise a callback may call what gmem/access.h declares; whatever
+ * changes the layout returns -EDEADLK there.
+ *
+ * Structs. Handles are opaque. What the library fills in for the caller (gmem_run, the info
+ * structs) is a public struct of fixed size whose reserved tail the library sets to zero: new
+ * fields come out of it. What never can grow (gmem_kernel) has no reserve.
+ */
+#ifndef GMEM_BASE_H
+#define GMEM_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <gmem/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** @name States of guest memory
+ * Bits, so that a question about a range can be answered with all it has.
+ * @{ */
+#define GMEM_SHARED 1u  /**< host and guest see the same page */
+#define GMEM_PRIVATE 2u /**< the guest's alone */
+#define GMEM_HOLE 4u    /**< nothing mapped, or reserved for a device */
+/** @} */
+
+/** @name Kinds of a section
+ * @{ */
+#define GMEM_KIND_HOLE 0u     /**< nothing is mapped there */
+#define GMEM_KIND_RAM 1u      /**< memory the guest can write */
+#define GMEM_KIND_ROM 2u      /**< GMEM_MAP_READONLY: the guest's writes exit to the host */
+#define GMEM_KIND_DEVICE 3u   /**< GMEM_MAP_DEVICE: a device's memory */
+#define GMEM_KIND_RESERVED 4u /**< a range kept free, gmem_vm_map() with no region */
+/** @} */
+
+/** Frees what a callback's opaque pointer points to. NULL where none. */
+typedef void (*gmem_free_fn)(void *opaque);
+
+/**
+ * @brief A piece of guest memory: all of it in one section, one file, one host mapping and
+ * (except from gmem_vm_next_section()) one state.
+ *
+ * Filled in by the library. Pointers and descriptors in it are borrowed: they are valid while the
+ * section stays mapped.
+ */
+struct gmem_run {
+	uint64_t gpa;       /**< first guest-physical address */
+	uint64_t size;      /**< in bytes; gpa + size never overflows */
+	uint64_t offset;    /**< of gpa in its region */
+	uint64_t tag;       /**< the region's, gmem_region_config_set_tag() */
+	void *host;         /**< gpa in this process; NULL where it has none */
+	uint64_t fd_offset; /**< of gpa in fd */
+	int32_t fd;         /**< file of the host's side; -1 where anonymous */
+	uint32_t state;     /**< GMEM_SHARED, GMEM_PRIVATE, both, GMEM_HOLE */
+	uint32_t flags;     /**< GMEM_MAP_* of the section */
+	uint32_t slot;      /**< memslot, or GMEM_SLOT_NONE */
+	uint32_t kind;      /**< GMEM_KIND_* */
+	uint32_t padding;   /**< zero */
+	uint64_t reserved[7];
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GMEM_BASE_H */

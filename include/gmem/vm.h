@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * @file gmem/vm.h
+ * @brief One virtual machine's guest memory.
+ *
+ * A gmem_vm knows what the kernel can do for this VM, which regions exist, where they lie and
+ * which pages are private. Order of use:
+ *
+ *   KVM_CREATE_VM, gmem_vm_new(), gmem_region_new(), gmem_vm_map(), vCPUs, run; then
+ *   gmem_vm_free() and gmem_region_free() in any order.
+ *
+ * A child made by fork() inherits the handles but not the VM: every function that takes one
+ * returns -EIO there, and the functions that free give back what the child has of it and leave
+ * the parent's alone.
+ */
+#ifndef GMEM_VM_H
+#define GMEM_VM_H
+
+#include <gmem/base.h>
+#include <gmem/ctx.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gmem_vm;
+struct gmem_vm_config;
+
+/** @name Who keeps the private/shared state
+ * @{ */
+#define GMEM_TRACKING_AUTO 0u /**< found out by a functional probe */
+#define GMEM_TRACKING_NONE 1u /**< nobody: no page is ever private */
+#define GMEM_TRACKING_VM 2u   /**< the VM: KVM_SET_MEMORY_ATTRIBUTES ("legacy") */
+#define GMEM_TRACKING_FILE 3u /**< each guest_memfd: in-place conversion */
+/** @} */
+
+/**
+ * @brief Keeps vCPUs out of the guest while a change of the layout is half done.
+ *
+ * Called before the memslot calls of a change that needs more than one of them: taking a slot
+ * away and putting another in its place leaves a gap that a running guest could see. It must
+ * return when no vCPU is inside KVM_RUN, and keep it so until the gmem_resume_fn. It must not
+ * wait for vCPU threads as such: one of them may be waiting for this very change in a layout call
+ * of its own. Runs on the thread that changes the layout, which may be a vCPU's.
+ *
+ * @return 0, or a negative errno to refuse: the change fails with -ECANCELED
+ */
+typedef int (*gmem_pause_fn)(void *opaque);
+
+/** Lets vCPUs go on. Called once for each gmem_pause_fn that returned 0. */
+typedef void (*gmem_resume_fn)(void *opaque);
+
+/**
+ * @brief Makes a configuration with the defaults; one may serve many VMs.
+ *
+ * @param[out] config  owned by the caller: gmem_vm_config_free(); NULL on failure
+ * @return 0; -EINVAL (config is NULL), -ENOMEM. Threads: any. Since: 0.1
+ */
+GMEM_API int gmem_vm_config_new(struct gmem_vm_config **config);
+
+/**
+ * @brief Gives it back.
+ *
+ * @param config  NULL is ignored
+ *
+ * Threads: last. Since: 0.1
+ */
+GMEM_API void gmem_vm_config_free(struct gmem_vm_config *config);
+
+/**
+ * @brief Forces a tracking mode; what the kernel lacks then fails in gmem_vm_new() with
+ * -EOPNOTSUPP and a message that names it.
+ *
+ * @param config    NULL is ignored
+ * @param tracking  GMEM_TRACKING_*, default GMEM_TRACKING_AUTO
+ *
+ * Threads: one. Since: 0.1
+ */
+GMEM_API void gmem_vm_config_set_tracking(struct gmem_vm_config *config, uint32_t tracking);
+
+/**
+ * @brief The memslots that GMEM_SLOT_AUTO may use, in every address space.
+ *
+ * @param config  NULL is ignored
+ * @param first   number of the first, default 0
+ * @param count   how many; 0, the default, means all the kernel has from first on
+ *
+ * Threads: one. Since: 0.1
+ */
+GMEM_API void gmem_vm_config_set_slots(struct gmem_vm_config *config, uint32_t first,
+				       uint32_t count);
+
+/**
+ * @brief Who keeps vCPUs out while the layout changes. Default: nobody.
+ *
+ * The configuration hands the callbacks on to each VM made with it; free_fn runs when the
+ * configuration and all these VMs are gone, or when the callbacks are set anew.
+ *
+ * @param config   NULL: nothing happens, but opaque is freed
+ * @param pause    NULL for none; resume must be NULL too then
+ * @param resume   not NULL when pause is not
+ * @param opaque   for both
+ * @param free_fn  for opaque, may be NULL
+ *
+ * Threads: one. Since: 0.1
+ */
+GMEM_API void gmem_vm_config_set_pause(struct gmem_vm_config *config, gmem_pause_fn pause,
+				       gmem_resume_fn resume, void *opaque, gmem_free_fn free_fn);
+
+/**
+ * @brief Takes charge of a VM's guest memory.
+ *
+ * Asks the kernel what it has (KVM_CHECK_EXTENSION on the VM) and, where guest_memfd exists,
+ * tries in-place tracking on a one-page file, which is closed again. Nothing of the VM changes.
+ *
+ * @param ctx     NULL for the default
+ * @param vm_fd   borrowed, and used until gmem_vm_free(). It may be closed before that, which
+ *                makes no call on it; nothing else may be called then. -1 for no KVM at all:
+ *                plain regions, no memslots.
+ * @param config  copied; NULL for the defaults
+ * @param[out] vm owned by the caller: gmem_vm_free(); NULL on failure
+ * @return 0; -EINVAL (vm is NULL, vm_fd below -1, a setting out of range), -EBADF (vm_fd is not
+ *         open, or not a KVM VM), -ENOMEM, -EMFILE, -EOPNOTSUPP (a forced mode is missing; the
+ *         message says what would provide it), -EIO. Threads: any. Since: 0.1
+ */
+GMEM_API int gmem_vm_new(struct gmem_ctx *ctx, int vm_fd, const struct gmem_vm_config *config,
+			 struct gmem_vm **vm);
+
+/**
+ * @brief Lets go of a VM.
+ *
+ * Its sections end, and what keeps their regions alive is then the caller's handles alone.
+ * Memslots are left to die with the VM, which must not run any more: unmap first if it lives on.
+ *
+ * @param vm  NULL is ignored
+ *
+ * Threads: last (its regions and changes may still be freed). Since: 0.1
+ */
+GMEM_API void gmem_vm_free(struct gmem_vm *vm);
+
+/** What this VM on this kernel has. Filled in by the library. */
+struct gmem_vm_info {
+	uint64_t page_size;         /**< of the host, in bytes */
+	uint64_t attributes;        /**< kernel's memory attributes that can be tracked */
+	uint64_t guest_memfd_flags; /**< kernel's creation flags accepted: 1 MMAP, 2 INIT_SHARED */
+	uint64_t vm_types;          /**< bit n: KVM VM type n (0 default, 4 SNP, 5 TDX) */
+	uint64_t hypercall_exits;   /**< bit n: hypercall n can exit; 12 is MAP_GPA_RANGE */
+	uint64_t snp_features;      /**< VMSA features KVM can give; 0: none, or no SNP */
+	uint64_t snp_policy;        /**< SNP policy bits KVM accepts; 0: none, or no SNP */
+	uint64_t max_section;       /**< bytes, one memslot's limit */
+	uint32_t tracking;          /**< GMEM_TRACKING_*, never AUTO */
+	uint32_t guest_memfd;       /**< 1: can be created */
+	uint32_t mmap;              /**< 1: and mapped, fully shared or in place */
+	uint32_t private_memory;    /**< 1: pages can be private */
+	uint32_t prefault;          /**< 1: KVM_PRE_FAULT_MEMORY */
+	uint32_t memory_fault_exit; /**< 1: KVM_EXIT_MEMORY_FAULT is filled in */
+	uint32_t region2;           /**< 1: KVM_SET_USER_MEMORY_REGION2 */
+	uint32_t address_spaces;    /**< for gmem_vm_map_alias(); 2 with SMM */
+	uint32_t slots;             /**< memslots the kernel has, in each address space */
+	uint32_t slots_used;        /**< by this library, in all of them */
+	uint64_t reserved[8];
+};
+
+/**
+ * @brief Asks what was found out about this VM. No system call.
+ *
+ * @param vm         not NULL
+ * @param[out] info  not NULL
+ * @return 0; -EINVAL, -EIO (in a child after fork). Threads: any. Since: 0.1
+ */
+GMEM_API int gmem_vm_get_info(struct gmem_vm *vm, struct gmem_vm_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GMEM_VM_H */

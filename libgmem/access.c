@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Questions about guest memory: where a range is, and in which state. Readers only. */
+#include "layout.h"
+#include "log.h"
+#include "range.h"
+
+#include <errno.h>
+#include <gmem/access.h>
+#include <string.h>
+
+/* One look at the layout and the states, repeated until it was whole. */
+struct look {
+	const struct gmem_vm *vm;
+	const struct layout_table *table;
+	uint64_t sequence;
+};
+
+static struct look look_begin(const struct gmem_vm *vm)
+{
+	struct look look = { .vm = vm, .table = &vm->layout->table };
+
+	look.sequence = layout_table_begin(look.table);
+	return look;
+}
+
+static bool look_is_current(const struct look *look)
+{
+	return layout_table_is_current(look->table, look->sequence);
+}
+
+/* The section at an address; false where there is a hole, or none. */
+static bool look_at(const struct look *look, uint64_t gpa, struct section_view *view)
+{
+	return layout_table_find(look->table, look->sequence, gpa, view) && view->gpa <= gpa &&
+	       view->kind != GMEM_KIND_RESERVED;
+}
+
+/* How much of a range that starts in a section is in it. */
+static uint64_t size_within(const struct section_view *view, uint64_t gpa, uint64_t size)
+{
+	uint64_t rest = view->gpa + view->size - gpa;
+
+	return size < rest ? size : rest;
+}
+
+/* States of the pages that a byte range within one section touches. */
+static uint32_t query_states(const struct look *look, const struct section_view *view, uint64_t gpa,
+			     uint64_t size)
+{
+	unsigned int shift = (unsigned int)__builtin_ctzll(look->vm->caps.page_size);
+	uint64_t offset = view->offset + (gpa - view->gpa);
+	uint64_t first = offset >> shift;
+
+	if (!view->shadow)
+		return GMEM_SHARED;
+	return state_query(&view->shadow->state, first, ((offset + size - 1) >> shift) - first + 1);
+}
+
+static int check_range(const struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size)
+{
+	if (range_is_valid(gpa, size))
+		return 0;
+	log_debug(vm->ctx,
+		  "%s: gpa %#llx, %#llx bytes; it must not be empty, and must end below "
+		  "2^64",
+		  function, (unsigned long long)gpa, (unsigned long long)size);
+	return -EINVAL;
+}
+
+/* A translation in progress. */
+struct translation {
+	uint64_t gpa; /* what comes next */
+	uint64_t size;
+	uint32_t flags;
+	uint64_t host; /* of the start; 0: nothing found yet */
+	uint64_t next; /* host address at which the next section must go on */
+};
+
+/* Takes as much as one section has; 0 or what is in the way. */
+static int translate_section(const struct look *look, struct translation *translation)
+{
+	struct section_view view;
+	uint64_t size, host;
+
+	if (!look_at(look, translation->gpa, &view))
+		return -ENOENT;
+	if (view.kind == GMEM_KIND_DEVICE ||
+	    (translation->flags & GMEM_ACCESS_WRITE && view.flags & GMEM_MAP_READONLY))
+		return -EACCES;
+	host = view.host + (translation->gpa - view.gpa);
+	if (translation->host && host != translation->next)
+		return -EXDEV;
+	size = size_within(&view, translation->gpa, translation->size);
+	if (query_states(look, &view, translation->gpa, size) != GMEM_SHARED)
+		return -EACCES;
+	if (!translation->host)
+		translation->host = host;
+	translation->next = host + size;
+	translation->gpa += size;
+	translation->size -= size;
+	return 0;
+}
+
+static int translate(const struct gmem_vm *vm, struct translation *translation)
+{
+	const struct translation start = *translation;
+	struct look look;
+	int rc;
+
+	do {
+		*translation = start;
+		look = look_begin(vm);
+		do {
+			rc = translate_section(&look, translation);
+		} while (!rc && translation->size);
+	} while (!look_is_current(&look));
+	return rc;
+}
+
+static const char *obstacle(int error)
+{
+	switch (error) {
+	case -ENOENT:
+		return "nothing is mapped there";
+	case -EXDEV:
+		return "it goes on elsewhere in host memory; translate it in parts";
+	default:
+		return "it is private, a device's, or read-only and to be written";
+	}
+}
+
+int gmem_vm_translate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags, void **host)
+{
+	struct translation translation = { .gpa = gpa, .size = size, .flags = flags };
+	int rc;
+
+	if (host)
+		*host = NULL;
+	rc = vm_check(vm, "gmem_vm_translate");
+	if (rc)
+		return rc;
+	if (!host || flags & ~GMEM_ACCESS_WRITE) {
+		log_error(vm->ctx,
+			  "gmem_vm_translate: host is %s and flags are %#x; it must be an "
+			  "address, and these GMEM_ACCESS_WRITE or 0",
+			  host ? "an address" : "NULL", flags);
+		return -EINVAL;
+	}
+	rc = check_range(vm, "gmem_vm_translate", gpa, size);
+	if (rc)
+		return rc;
+	rc = translate(vm, &translation);
+	if (rc)
+		log_debug(vm->ctx, "VM descriptor %d: gpa %#llx, %#llx bytes: at gpa %#llx %s",
+			  vm->fd, (unsigned long long)gpa, (unsigned long long)size,
+			  (unsigned long long)translation.gpa, obstacle(rc));
+	else
+		*host = (void *)(uintptr_t)translation.host;
+	return rc;
+}
+
+/* Stops when it has seen all there can be. */
+static uint32_t range_state(const struct look *look, uint64_t gpa, uint64_t size)
+{
+	uint64_t end = gpa + size, part;
+	uint32_t state = 0;
+
+	while (gpa < end && state != (GMEM_SHARED | GMEM_PRIVATE | GMEM_HOLE)) {
+		struct section_view view = { 0 };
+		bool found = layout_table_find(look->table, look->sequence, gpa, &view);
+
+		if (!found || view.gpa >= end)
+			return state | GMEM_HOLE;
+		if (view.gpa > gpa) {
+			state |= GMEM_HOLE;
+			gpa = view.gpa;
+		}
+		part = size_within(&view, gpa, end - gpa);
+		state |= view.kind == GMEM_KIND_RESERVED ? GMEM_HOLE
+							 : query_states(look, &view, gpa, part);
+		gpa += part;
+	}
+	return state;
+}
+
+int gmem_vm_get_state(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
+{
+	struct look look;
+	uint32_t state;
+	int rc = vm_check(vm, "gmem_vm_get_state");
+
+	if (!rc)
+		rc = check_range(vm, "gmem_vm_get_state", gpa, size);
+	if (rc)
+		return rc;
+	do {
+		look = look_begin(vm);
+		state = range_state(&look, gpa, size);
+	} while (!look_is_current(&look));
+	return (int)state;
+}
+
+/* The part of a section from gpa on, all but its state. */
+static void fill_run(const struct section_view *view, uint64_t gpa, struct gmem_run *run)
+{
+	uint64_t skipped = gpa - view->gpa;
+
+	*run = (struct gmem_run){
+		.gpa = gpa,
+		.size = view->size - skipped,
+		.offset = view->offset + skipped,
+		.tag = view->tag,
+		.host = view->host ? (void *)(uintptr_t)(view->host + skipped) : NULL,
+		.fd_offset = view->fd_offset + skipped,
+		.fd = view->fd,
+		.state = GMEM_SHARED,
+		.flags = view->flags,
+		.slot = view->slot,
+		.kind = view->kind,
+	};
+	if (view->kind == GMEM_KIND_RESERVED) {
+		run->offset = 0;
+		run->fd_offset = 0;
+		run->state = GMEM_HOLE;
+	}
+}
+
+static void fill_hole(uint64_t gpa, uint64_t end, struct gmem_run *run)
+{
+	*run = (struct gmem_run){
+		.gpa = gpa,
+		.size = end - gpa,
+		.fd = -1,
+		.state = GMEM_HOLE,
+		.slot = GMEM_SLOT_NONE,
+		.kind = GMEM_KIND_HOLE,
+	};
+}
+
+/* Cuts a run where its state changes. */
+static void limit_to_state(const struct look *look, const struct section_view *view,
+			   struct gmem_run *run)
+{
+	uint64_t page_size = look->vm->caps.page_size;
+	bool private;
+
+	if (!view->shadow)
+		return;
+	run->size = page_size * state_run(&view->shadow->state, run->offset / page_size,
+					  run->size / page_size, &private);
+	run->state = private ? GMEM_PRIVATE : GMEM_SHARED;
+}
+
+static int look_at_run(const struct look *look, uint64_t gpa, struct gmem_run *run)
+{
+	struct section_view view;
+
+	if (!layout_table_find(look->table, look->sequence, gpa, &view))
+		return 0;
+	if (view.gpa > gpa) {
+		fill_hole(gpa, view.gpa, run);
+		return 1;
+	}
+	fill_run(&view, gpa, run);
+	limit_to_state(look, &view, run);
+	return 1;
+}
+
+static int check_run(struct gmem_vm *vm, const char *function, struct gmem_run *run)
+{
+	int rc = vm_check(vm, function);
+
+	if (!rc && !run) {
+		log_error(vm->ctx, "%s: run is NULL, it must be an address", function);
+		rc = -EINVAL;
+	}
+	if (run)
+		memset(run, 0, sizeof(*run));
+	return rc;
+}
+
+int gmem_vm_next_run(struct gmem_vm *vm, uint64_t gpa, struct gmem_run *run)
+{
+	int rc = check_run(vm, "gmem_vm_next_run", run);
+	struct look look;
+
+	if (rc)
+		return rc;
+	if (gpa & (vm->caps.page_size - 1)) {
+		log_debug(vm->ctx,
+			  "gmem_vm_next_run: gpa %#llx is not a multiple of the page size "
+			  "%#llx",
+			  (unsigned long long)gpa, (unsigned long long)vm->caps.page_size);
+		return -EINVAL;
+	}
+	do {
+		look = look_begin(vm);
+		rc = look_at_run(&look, gpa, run);
+	} while (!look_is_current(&look));
+	return rc;
+}
+
+int gmem_vm_next_section(struct gmem_vm *vm, uint64_t gpa, struct gmem_run *run)
+{
+	int rc = check_run(vm, "gmem_vm_next_section", run);
+	struct section_view view;
+	struct look look;
+
+	if (rc)
+		return rc;
+	do {
+		look = look_begin(vm);
+		rc = layout_table_find(look.table, look.sequence, gpa, &view);
+		if (!rc)
+			continue;
+		fill_run(&view, view.gpa, run);
+		if (view.shadow)
+			run->state = query_states(&look, &view, view.gpa, view.size);
+	} while (!look_is_current(&look));
+	return rc;
+}

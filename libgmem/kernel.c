@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The host's kernel, and the typed wrappers through which the rest of the library calls any. */
+#include "kernel.h"
+
+#include <errno.h>
+#include <linux/mempolicy.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* linux/prctl.h since 5.17 */
+#define GMEM_PR_SET_VMA 0x53564d41
+#define GMEM_PR_SET_VMA_ANON_NAME 0
+
+/*
+ * System call numbers of this machine, by GMEM_SYS_*. fstat and fstatfs have the C library's
+ * layout on every 64-bit machine.
+ */
+static long host_number(uint32_t nr)
+{
+	static const long number[] = {
+		[GMEM_SYS_CLOSE] = SYS_close,
+		[GMEM_SYS_IOCTL] = SYS_ioctl,
+		[GMEM_SYS_FCNTL] = SYS_fcntl,
+		[GMEM_SYS_FSTAT] = SYS_fstat,
+		[GMEM_SYS_FSTATFS] = SYS_fstatfs,
+		[GMEM_SYS_FTRUNCATE] = SYS_ftruncate,
+		[GMEM_SYS_FALLOCATE] = SYS_fallocate,
+		[GMEM_SYS_MEMFD_CREATE] = SYS_memfd_create,
+		[GMEM_SYS_MMAP] = SYS_mmap,
+		[GMEM_SYS_MUNMAP] = SYS_munmap,
+		[GMEM_SYS_MADVISE] = SYS_madvise,
+		[GMEM_SYS_MBIND] = SYS_mbind,
+		[GMEM_SYS_GET_MEMPOLICY] = SYS_get_mempolicy,
+		[GMEM_SYS_PRCTL] = SYS_prctl,
+		[GMEM_SYS_WRITE] = SYS_write,
+	};
+
+	if (nr == 0 || nr >= sizeof(number) / sizeof(number[0]))
+		return -1;
+	return number[nr];
+}
+
+static int64_t host_call(uint32_t nr, const uint64_t *arg, void *opaque)
+{
+	long number = host_number(nr);
+	int saved = errno;
+	long result;
+
+	(void)opaque;
+	if (nr == GMEM_SYS_GETPAGESIZE)
+		return (int64_t)getauxval(AT_PAGESZ);
+	if (number < 0)
+		return -ENOSYS;
+	result = syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	if (result == -1) {
+		result = -errno;
+		errno = saved;
+	}
+	return result;
+}
+
+void gmem_kernel_get_host(struct gmem_kernel *kernel)
+{
+	if (!kernel)
+		return;
+	kernel->call = host_call;
+	kernel->opaque = NULL;
+}
+
+static int64_t call(const struct gmem_kernel *kernel, uint32_t nr,
+		    const uint64_t arg[GMEM_SYS_ARGUMENTS])
+{
+	return kernel->call(nr, arg, kernel->opaque);
+}
+
+/* Sign-extended, as the kernel's int parameters are. */
+static uint64_t as_argument(int value)
+{
+	return (uint64_t)(int64_t)value;
+}
+
+int kernel_close(const struct gmem_kernel *kernel, int fd)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd) };
+
+	return (int)call(kernel, GMEM_SYS_CLOSE, arg);
+}
+
+int kernel_ioctl(const struct gmem_kernel *kernel, int fd, uint32_t request, void *argument)
+{
+	return kernel_ioctl_value(kernel, fd, request, address_of(argument));
+}
+
+int kernel_ioctl_value(const struct gmem_kernel *kernel, int fd, uint32_t request,
+		       uint64_t argument)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), request, argument };
+
+	return (int)call(kernel, GMEM_SYS_IOCTL, arg);
+}
+
+int kernel_fcntl(const struct gmem_kernel *kernel, int fd, int command, uint64_t argument)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), as_argument(command),
+						   argument };
+
+	return (int)call(kernel, GMEM_SYS_FCNTL, arg);
+}
+
+int kernel_fstat(const struct gmem_kernel *kernel, int fd, struct stat *status)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), address_of(status) };
+
+	return (int)call(kernel, GMEM_SYS_FSTAT, arg);
+}
+
+int kernel_fstatfs(const struct gmem_kernel *kernel, int fd, struct statfs *status)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), address_of(status) };
+
+	return (int)call(kernel, GMEM_SYS_FSTATFS, arg);
+}
+
+int kernel_ftruncate(const struct gmem_kernel *kernel, int fd, uint64_t length)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), length };
+
+	return (int)call(kernel, GMEM_SYS_FTRUNCATE, arg);
+}
+
+int kernel_fallocate(const struct gmem_kernel *kernel, int fd, int mode, uint64_t offset,
+		     uint64_t length)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), as_argument(mode), offset,
+						   length };
+
+	return (int)call(kernel, GMEM_SYS_FALLOCATE, arg);
+}
+
+int kernel_memfd_create(const struct gmem_kernel *kernel, const char *name, unsigned int flags)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address_of(name), flags };
+
+	return (int)call(kernel, GMEM_SYS_MEMFD_CREATE, arg);
+}
+
+int64_t kernel_mmap(const struct gmem_kernel *kernel, uint64_t address, uint64_t length,
+		    int protection, int flags, int fd, uint64_t offset)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = {
+		address,         length, as_argument(protection), as_argument(flags),
+		as_argument(fd), offset
+	};
+
+	return call(kernel, GMEM_SYS_MMAP, arg);
+}
+
+int kernel_munmap(const struct gmem_kernel *kernel, uint64_t address, uint64_t length)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address, length };
+
+	return (int)call(kernel, GMEM_SYS_MUNMAP, arg);
+}
+
+int kernel_madvise(const struct gmem_kernel *kernel, uint64_t address, uint64_t length, int advice)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address, length, as_argument(advice) };
+
+	return (int)call(kernel, GMEM_SYS_MADVISE, arg);
+}
+
+int kernel_mbind(const struct gmem_kernel *kernel, uint64_t address, uint64_t length, int mode,
+		 const uint64_t *nodes, uint64_t bits, unsigned int flags)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address,           length, as_argument(mode),
+						   address_of(nodes), bits,   flags };
+
+	return (int)call(kernel, GMEM_SYS_MBIND, arg);
+}
+
+int kernel_get_mempolicy(const struct gmem_kernel *kernel, int *mode, uint64_t *nodes,
+			 uint64_t bits, uint64_t address)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address_of(mode), address_of(nodes), bits,
+						   address, MPOL_F_ADDR };
+
+	return (int)call(kernel, GMEM_SYS_GET_MEMPOLICY, arg);
+}
+
+int kernel_name_mapping(const struct gmem_kernel *kernel, uint64_t address, uint64_t length,
+			const char *name)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { GMEM_PR_SET_VMA, GMEM_PR_SET_VMA_ANON_NAME,
+						   address, length, address_of(name) };
+
+	return (int)call(kernel, GMEM_SYS_PRCTL, arg);
+}
+
+int64_t kernel_write(const struct gmem_kernel *kernel, int fd, const void *buffer, uint64_t length)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), address_of(buffer), length };
+
+	return call(kernel, GMEM_SYS_WRITE, arg);
+}
+
+int64_t kernel_page_size(const struct gmem_kernel *kernel)
+{
+	static const uint64_t none[GMEM_SYS_ARGUMENTS];
+
+	return call(kernel, GMEM_SYS_GETPAGESIZE, none);
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Layouts are made and end here; layout_commit.c changes them, access.c and others read them. */
+#include "layout.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int layout_new(struct gmem_vm *vm, struct layout **layout)
+{
+	struct layout *made = calloc(1, sizeof(*made));
+
+	if (!made || layout_table_init(&made->table, &vm->kernel)) {
+		log_error(vm->ctx, "VM descriptor %d: no memory for its layout", vm->fd);
+		free(made);
+		return -ENOMEM;
+	}
+	made->vm = vm;
+	pthread_mutex_init(&made->lock, NULL);
+	atomic_init(&made->owner, 0);
+	atomic_init(&made->slots_used, 0);
+	*layout = made;
+	return 0;
+}
+
+void layout_clear(struct layout *layout)
+{
+	struct section_list sections = layout->sections;
+	uint32_t i;
+
+	layout->sections = (struct section_list){ 0 };
+	for (i = 0; i < sections.count; i++)
+		region_put(sections.items[i].region);
+	section_list_free(&sections);
+}
+
+void layout_free(struct layout *layout)
+{
+	if (!layout)
+		return;
+	layout_table_release(&layout->table, &layout->vm->kernel);
+	pthread_mutex_destroy(&layout->lock);
+	free(layout);
+}
+
+uint32_t layout_slots_used(const struct layout *layout)
+{
+	return atomic_load_explicit(&layout->slots_used, memory_order_relaxed);
+}

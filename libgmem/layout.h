@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The layout of a VM: the writers' list of sections, the lock under which it changes, and the
+ * readers' table, which follows it.
+ */
+#ifndef GMEM_LAYOUT_PRIVATE_H
+#define GMEM_LAYOUT_PRIVATE_H
+
+#include "layout_edit.h"
+#include "layout_table.h"
+
+struct layout {
+	struct gmem_vm *vm; /* not counted: it owns the layout */
+	pthread_mutex_t lock;
+	/* The thread that has the lock, so that a callback's call is refused and not stuck. */
+	_Atomic uintptr_t owner;
+	struct section_list sections;
+	_Atomic uint32_t slots_used;
+	struct layout_table table;
+};
+
+/* 0; -ENOMEM, with its message. */
+int layout_new(struct gmem_vm *vm, struct layout **layout);
+/* Drops all sections, and with them their regions, without a call to the kernel's KVM. */
+void layout_clear(struct layout *layout);
+/* NULL is ignored. */
+void layout_free(struct layout *layout);
+
+uint32_t layout_slots_used(const struct layout *layout);
+
+/*
+ * Does all steps or none: judges them, does to the kernel what they come to, shows readers the
+ * result. function is for messages; numbered, if a message names the step it is about.
+ */
+int layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
+		  uint32_t count, bool numbered);
+
+#endif /* GMEM_LAYOUT_PRIVATE_H */

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Makes a change of the layout: from steps to a list, from two lists to calls, and all of them or
+ * none. What goes is taken away first, then flags change, then what comes is added.
+ */
+#include "layout.h"
+#include "log.h"
+#include "memslot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum action_kind {
+	ACTION_REMOVE,
+	ACTION_SET_FLAGS,
+	ACTION_ADD,
+};
+
+/* One difference between the lists. */
+struct action {
+	enum action_kind kind;
+	struct section old; /* REMOVE, SET_FLAGS */
+	struct section new; /* ADD, SET_FLAGS */
+};
+
+struct commit {
+	struct gmem_vm *vm;
+	struct layout *layout;
+	struct section_list next;
+	struct action *actions;
+	uint32_t count;
+	uint32_t slot_calls;
+};
+
+static uintptr_t this_thread(void)
+{
+	return (uintptr_t)pthread_self();
+}
+
+static int layout_lock(struct layout *layout, const char *function)
+{
+	if (atomic_load_explicit(&layout->owner, memory_order_relaxed) == this_thread()) {
+		log_error(layout->vm->ctx,
+			  "%s: VM descriptor %d: the layout is being changed by this very thread; "
+			  "a callback may not change it",
+			  function, layout->vm->fd);
+		return -EDEADLK;
+	}
+	pthread_mutex_lock(&layout->lock);
+	atomic_store_explicit(&layout->owner, this_thread(), memory_order_relaxed);
+	return 0;
+}
+
+static void layout_unlock(struct layout *layout)
+{
+	atomic_store_explicit(&layout->owner, 0, memory_order_relaxed);
+	pthread_mutex_unlock(&layout->lock);
+}
+
+static int no_memory(const struct gmem_vm *vm, const char *what)
+{
+	log_error(vm->ctx, "VM descriptor %d: no memory for %s", vm->fd, what);
+	return -ENOMEM;
+}
+
+static int edit(struct commit *commit, const struct step *steps, uint32_t count, bool numbered)
+{
+	const struct section_list *before = &commit->layout->sections;
+	uint32_t i;
+	int rc = 0;
+
+	if (section_list_copy(&commit->next, before, count))
+		return no_memory(commit->vm, "a list of sections");
+	for (i = 0; i < count && !rc; i++)
+		rc = layout_edit(commit->vm, before, &commit->next, &steps[i],
+				 numbered ? i + 1 : 0);
+	return rc;
+}
+
+/* The kernel need not hear of it: nothing that it knows differs. */
+static bool is_same_slot(const struct section *a, const struct section *b)
+{
+	return sections_are_same_window(a, b) && a->slot == b->slot && a->plain == b->plain;
+}
+
+static bool differs_in_readonly(const struct section *a, const struct section *b)
+{
+	return (a->flags ^ b->flags) & GMEM_MAP_READONLY;
+}
+
+static bool differs_in_dirty_log(const struct section *a, const struct section *b)
+{
+	return (a->flags ^ b->flags) & GMEM_MAP_DIRTY_LOG;
+}
+
+/* Counts a difference, and notes it once there is room for them all. */
+static void note(struct commit *commit, enum action_kind kind, const struct section *old,
+		 const struct section *new)
+{
+	struct action *action;
+
+	commit->count++;
+	if (!commit->actions)
+		return;
+	action = &commit->actions[commit->count - 1];
+	action->kind = kind;
+	if (old)
+		action->old = *old;
+	if (new)
+		action->new = *new;
+	commit->slot_calls += memslot_is_used(commit->vm, old ? old : new);
+}
+
+/* What one kind of action is to do about the sections at one address, of which one may be NULL. */
+static void compare(struct commit *commit, enum action_kind kind, const struct section *old,
+		    const struct section *new)
+{
+	bool same = old && new &&is_same_slot(old, new) && !differs_in_readonly(old, new);
+
+	if (kind == ACTION_REMOVE && old && !same)
+		note(commit, kind, old, NULL);
+	else if (kind == ACTION_ADD && new && !same)
+		note(commit, kind, NULL, new);
+	else if (kind == ACTION_SET_FLAGS && same && differs_in_dirty_log(old, new))
+		note(commit, kind, old, new);
+}
+
+/* The kernel never hears of reserved ranges. */
+static const struct section *skip_reserved(const struct section_list *list, uint32_t *index)
+{
+	while (*index < list->count && section_is_reserved(&list->items[*index]))
+		++*index;
+	return *index < list->count ? &list->items[*index] : NULL;
+}
+
+/* Walks both lists in step. Without reserved ranges no two sections of one begin together. */
+static void compare_lists(struct commit *commit, enum action_kind kind)
+{
+	const struct section_list *before = &commit->layout->sections;
+	const struct section_list *next = &commit->next;
+	uint32_t i = 0, k = 0;
+
+	for (;;) {
+		const struct section *old = skip_reserved(before, &i);
+		const struct section *new = skip_reserved(next, &k);
+
+		if (!old && !new)
+			break;
+		if (old && new &&section_is_before(old, new->address_space, new->gpa))
+			new = NULL;
+		else if (old && new &&section_is_before(new, old->address_space, old->gpa))
+			old = NULL;
+		compare(commit, kind, old, new);
+		i += old != NULL;
+		k += new != NULL;
+	}
+}
+
+static void collect(struct commit *commit)
+{
+	commit->count = 0;
+	compare_lists(commit, ACTION_REMOVE);
+	compare_lists(commit, ACTION_SET_FLAGS);
+	compare_lists(commit, ACTION_ADD);
+}
+
+static int plan(struct commit *commit)
+{
+	collect(commit);
+	if (!commit->count)
+		return 0;
+	commit->actions = calloc(commit->count, sizeof(*commit->actions));
+	if (!commit->actions)
+		return no_memory(commit->vm, "a list of memslot calls");
+	collect(commit);
+	return 0;
+}
+
+static int do_action(struct commit *commit, const struct action *action, bool *lost)
+{
+	*lost = false;
+	switch (action->kind) {
+	case ACTION_REMOVE:
+		return memslot_remove(commit->vm, &action->old, lost);
+	case ACTION_SET_FLAGS:
+		return memslot_change_flags(commit->vm, &action->new);
+	default:
+		return memslot_add(commit->vm, &action->new);
+	}
+}
+
+static int undo_action(struct commit *commit, const struct action *action)
+{
+	bool lost;
+	int rc;
+
+	switch (action->kind) {
+	case ACTION_REMOVE:
+		return memslot_add(commit->vm, &action->old);
+	case ACTION_SET_FLAGS:
+		return memslot_change_flags(commit->vm, &action->old);
+	default:
+		rc = memslot_remove(commit->vm, &action->new, &lost);
+		return lost ? 0 : rc;
+	}
+}
+
+/* Collects, from the end of the array on, what could not be undone. */
+static void keep_stuck(struct commit *commit, const struct action *action, uint32_t *stuck)
+{
+	struct action copy = *action;
+
+	commit->actions[commit->count - ++*stuck] = copy;
+}
+
+/*
+ * Stops at the first that fails, and undoes those before it in reverse. What is kept as stuck
+ * never overwrites what is still to be undone: it is no more than what has been looked at.
+ */
+static int run_actions(struct commit *commit, uint32_t *stuck)
+{
+	bool lost = false;
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; i < commit->count && !rc; i++)
+		rc = do_action(commit, &commit->actions[i], &lost);
+	if (!rc)
+		return 0;
+	if (lost)
+		keep_stuck(commit, &commit->actions[i - 1], stuck);
+	for (i--; i-- > 0;) {
+		if (undo_action(commit, &commit->actions[i]))
+			keep_stuck(commit, &commit->actions[i], stuck);
+	}
+	return rc;
+}
+
+static void list_drop(struct section_list *list, const struct section *section)
+{
+	uint32_t i;
+
+	for (i = 0; i < list->count; i++) {
+		if (!is_same_slot(&list->items[i], section))
+			continue;
+		section_list_remove(list, i);
+		return;
+	}
+}
+
+/*
+ * The kernel failed, and failed again when it was to go back. The layout then is what the kernel
+ * has, not what anybody wanted: next becomes the old list with these actions done.
+ */
+static void keep_what_is_stuck(struct commit *commit, uint32_t stuck)
+{
+	const struct section_list *before = &commit->layout->sections;
+	uint32_t i;
+
+	/* There is room: next holds no more than before and one for each step. */
+	commit->next.count = 0;
+	for (i = 0; i < before->count; i++)
+		section_list_insert(&commit->next, &before->items[i]);
+	for (i = commit->count - stuck; i < commit->count; i++) {
+		const struct action *action = &commit->actions[i];
+
+		if (action->kind != ACTION_ADD)
+			list_drop(&commit->next, &action->old);
+		if (action->kind != ACTION_REMOVE)
+			section_list_insert(&commit->next, &action->new);
+		log_error(commit->vm->ctx,
+			  "VM descriptor %d: gpa %#llx could not be put back; the layout is "
+			  "without this, as KVM is",
+			  commit->vm->fd,
+			  (unsigned long long)(action->kind == ACTION_REMOVE ? action->old.gpa
+									     : action->new.gpa));
+	}
+}
+
+static int run_paused(struct commit *commit, uint32_t *stuck)
+{
+	const struct gmem_vm_config *config = &commit->vm->config;
+	bool pause = config->pause && commit->slot_calls > 1;
+	int rc = 0;
+
+	*stuck = 0;
+	if (pause)
+		rc = config->pause(config->closure->opaque);
+	if (rc) {
+		log_error(commit->vm->ctx,
+			  "VM descriptor %d: the pause callback refused with %s; %u memslot calls "
+			  "are not made",
+			  commit->vm->fd, error_name(rc), commit->slot_calls);
+		return -ECANCELED;
+	}
+	rc = run_actions(commit, stuck);
+	if (pause)
+		config->resume(config->closure->opaque);
+	return rc;
+}
+
+static uint32_t count_slots(const struct gmem_vm *vm, const struct section_list *list)
+{
+	uint32_t slots = 0, i;
+
+	for (i = 0; i < list->count; i++)
+		slots += memslot_is_used(vm, &list->items[i]);
+	return slots;
+}
+
+/* Shows readers the new list, then lets go of the old one's regions. */
+static void publish(struct commit *commit)
+{
+	struct layout *layout = commit->layout;
+	struct section_list old = layout->sections;
+	uint32_t i;
+
+	for (i = 0; i < commit->next.count; i++)
+		region_get(commit->next.items[i].region);
+	layout->sections = commit->next;
+	commit->next = (struct section_list){ 0 };
+	layout_table_publish(&layout->table, &layout->sections);
+	atomic_store_explicit(&layout->slots_used, count_slots(commit->vm, &layout->sections),
+			      memory_order_relaxed);
+	for (i = 0; i < old.count; i++)
+		region_put(old.items[i].region);
+	section_list_free(&old);
+}
+
+static int commit_locked(struct commit *commit, const struct step *steps, uint32_t count,
+			 bool numbered)
+{
+	uint32_t stuck;
+	int rc = edit(commit, steps, count, numbered);
+
+	if (!rc)
+		rc = plan(commit);
+	if (rc)
+		return rc;
+	rc = run_paused(commit, &stuck);
+	if (rc && stuck)
+		keep_what_is_stuck(commit, stuck);
+	if (!rc || stuck)
+		publish(commit);
+	return rc;
+}
+
+int layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
+		  uint32_t count, bool numbered)
+{
+	struct commit commit = { .vm = vm, .layout = vm->layout };
+	int rc = layout_lock(vm->layout, function);
+
+	if (rc)
+		return rc;
+	rc = commit_locked(&commit, steps, count, numbered);
+	layout_unlock(vm->layout);
+	section_list_free(&commit.next);
+	free(commit.actions);
+	return rc;
+}

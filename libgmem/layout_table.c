@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The readers' side of the layout. All that readers load is atomic: a late one may load while a
+ * writer stores, and finds out afterwards.
+ */
+#include "layout_table.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+/*
+ * The guest-physical addresses up to the last section's end are cut into equal buckets, some four
+ * for each section. For each the first section that ends in or above it is known, so a look-up has
+ * only the sections left that end in its bucket: most often one.
+ */
+#define BUCKETS_MIN 64u
+#define BUCKETS_MAX 65536u
+#define BUCKETS_PER_SECTION 4u
+
+struct layout_entry {
+	_Alignas(64) _Atomic uint64_t gpa;
+	_Atomic uint64_t size;
+	_Atomic uint64_t offset;
+	_Atomic uint64_t host;
+	_Atomic(const struct shadow *) shadow;
+	_Atomic uint32_t flags;
+	_Atomic uint32_t kind;
+	_Atomic uint64_t tag;
+	_Atomic uint64_t fd_offset;
+	_Atomic int32_t fd;
+	_Atomic uint32_t slot;
+};
+
+struct layout_copy {
+	_Atomic uint32_t count;
+	_Atomic uint32_t shift;                   /* address to bucket */
+	_Atomic uint32_t buckets;                 /* in use; 0 with no section */
+	_Atomic uint32_t first[BUCKETS_MAX + 1];  /* section of a bucket, and of the one after */
+	_Atomic uint64_t last[GMEM_SECTIONS_MAX]; /* address of each section, in order */
+	struct layout_entry entries[GMEM_SECTIONS_MAX];
+};
+
+#define load(object) atomic_load_explicit(object, memory_order_relaxed)
+#define store(object, value) atomic_store_explicit(object, value, memory_order_relaxed)
+
+int layout_table_init(struct layout_table *table, const struct gmem_kernel *kernel)
+{
+	int64_t address;
+
+	table->length = 2 * sizeof(struct layout_copy);
+	address = kernel_mmap(kernel, 0, table->length, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (address < 0)
+		return -ENOMEM;
+	table->copies = (struct layout_copy *)(uintptr_t)address;
+	atomic_init(&table->sequence, 0);
+	return 0;
+}
+
+void layout_table_release(struct layout_table *table, const struct gmem_kernel *kernel)
+{
+	if (table->copies)
+		kernel_munmap(kernel, address_of(table->copies), table->length);
+	table->copies = NULL;
+}
+
+static void store_entry(struct layout_entry *entry, const struct section *section)
+{
+	const struct gmem_region *region = section->region;
+
+	store(&entry->gpa, section->gpa);
+	store(&entry->size, section->size);
+	store(&entry->offset, section->offset);
+	store(&entry->host, section_host(section));
+	store(&entry->shadow, region ? region->shadow : NULL);
+	store(&entry->flags, section->flags);
+	store(&entry->kind, section_kind(section));
+	store(&entry->tag, region ? region->config.tag : 0);
+	store(&entry->fd_offset, region ? region->host->fd_offset + section->offset : 0);
+	store(&entry->fd, region ? region->host->fd : -1);
+	store(&entry->slot, section->slot);
+}
+
+/* Reserved ranges that overlap or touch are one for readers. */
+static bool joins_previous(const struct section *section, const struct layout_copy *copy,
+			   uint32_t count)
+{
+	return count && section_is_reserved(section) &&
+	       load(&copy->entries[count - 1].kind) == GMEM_KIND_RESERVED &&
+	       load(&copy->last[count - 1]) + 1 >= section->gpa;
+}
+
+static void extend_previous(struct layout_copy *copy, uint32_t count, const struct section *section)
+{
+	uint64_t last = section->gpa + section->size - 1;
+
+	if (last <= load(&copy->last[count - 1]))
+		return;
+	store(&copy->last[count - 1], last);
+	store(&copy->entries[count - 1].size, last + 1 - load(&copy->entries[count - 1].gpa));
+}
+
+static void store_sections(struct layout_copy *copy, const struct section_list *list)
+{
+	uint32_t count = 0, i;
+
+	for (i = 0; i < list->count && !list->items[i].address_space; i++) {
+		const struct section *section = &list->items[i];
+
+		if (joins_previous(section, copy, count)) {
+			extend_previous(copy, count, section);
+			continue;
+		}
+		store_entry(&copy->entries[count], section);
+		store(&copy->last[count], section->gpa + section->size - 1);
+		count++;
+	}
+	store(&copy->count, count);
+}
+
+static uint32_t wanted_buckets(uint32_t count)
+{
+	uint32_t buckets = BUCKETS_MIN;
+
+	while (buckets < BUCKETS_MAX && buckets < count * BUCKETS_PER_SECTION)
+		buckets *= 2;
+	return buckets;
+}
+
+static void store_buckets(struct layout_copy *copy)
+{
+	uint32_t count = load(&copy->count), wanted = wanted_buckets(count);
+	uint32_t shift = 0, section = 0, buckets, i;
+	uint64_t top;
+
+	if (!count) {
+		store(&copy->buckets, 0);
+		return;
+	}
+	top = load(&copy->last[count - 1]);
+	while (top >> shift >= wanted)
+		shift++;
+	buckets = (uint32_t)(top >> shift) + 1;
+	for (i = 0; i < buckets; i++) {
+		while (load(&copy->last[section]) < (uint64_t)i << shift)
+			section++;
+		store(&copy->first[i], section);
+	}
+	/* Nothing ends above the last bucket; its own search must reach the last section. */
+	store(&copy->first[buckets], count - 1);
+	store(&copy->shift, shift);
+	store(&copy->buckets, buckets);
+}
+
+void layout_table_publish(struct layout_table *table, const struct section_list *list)
+{
+	uint64_t next = load(&table->sequence) + 1;
+	struct layout_copy *copy = &table->copies[next & 1];
+
+	/*
+	 * This copy was current until the number was last counted up. Whoever sees one of the
+	 * stores below must see that count too: pairs with the acquire fence of readers.
+	 */
+	atomic_thread_fence(memory_order_release);
+	store_sections(copy, list);
+	store_buckets(copy);
+	atomic_store_explicit(&table->sequence, next, memory_order_release);
+}
+
+/* Index of the first section that ends at or above an address; count or more where none does. */
+static uint32_t find_index(const struct layout_copy *copy, uint64_t gpa)
+{
+	uint64_t bucket = gpa >> (load(&copy->shift) & 63);
+	uint32_t low, high;
+
+	if (bucket >= load(&copy->buckets))
+		return GMEM_SECTIONS_MAX;
+	low = load(&copy->first[bucket]);
+	high = load(&copy->first[bucket + 1]);
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (load(&copy->last[middle]) < gpa)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return load(&copy->last[low]) < gpa ? GMEM_SECTIONS_MAX : low;
+}
+
+static void load_entry(const struct layout_entry *entry, struct section_view *view)
+{
+	view->gpa = load(&entry->gpa);
+	view->size = load(&entry->size);
+	view->offset = load(&entry->offset);
+	view->host = load(&entry->host);
+	view->shadow = load(&entry->shadow);
+	view->flags = load(&entry->flags);
+	view->kind = load(&entry->kind);
+	view->tag = load(&entry->tag);
+	view->fd_offset = load(&entry->fd_offset);
+	view->fd = load(&entry->fd);
+	view->slot = load(&entry->slot);
+}
+
+bool layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
+		       struct section_view *view)
+{
+	const struct layout_copy *copy = &table->copies[sequence & 1];
+	uint32_t index = find_index(copy, gpa);
+
+	if (index >= load(&copy->count))
+		return false;
+	load_entry(&copy->entries[index], view);
+	return layout_table_is_current(table, sequence);
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Memslot calls, with either of the kernel's two structs, and attributes that go with them. */
+#include "memslot.h"
+
+#include "log.h"
+#include "uapi/kvm.h"
+
+#include <errno.h>
+
+static const char *region_name(const struct section *section)
+{
+	return section->region ? section->region->config.name : "reserved";
+}
+
+static uint32_t kernel_flags(const struct section *section)
+{
+	uint32_t flags = 0;
+
+	if (section->flags & GMEM_MAP_DIRTY_LOG)
+		flags |= GMEM_KVM_MEM_LOG_DIRTY_PAGES;
+	if (section->flags & GMEM_MAP_READONLY)
+		flags |= GMEM_KVM_MEM_READONLY;
+	if (!section->plain)
+		flags |= GMEM_KVM_MEM_GUEST_MEMFD;
+	return flags;
+}
+
+static int set_region2(const struct gmem_vm *vm, const struct section *section, uint64_t size)
+{
+	struct gmem_kvm_userspace_memory_region2 slot = {
+		.slot = section->address_space << GMEM_KVM_SLOT_BITS | section->slot,
+		.flags = kernel_flags(section),
+		.guest_phys_addr = section->gpa,
+		.memory_size = size,
+		.userspace_addr = section_host(section),
+	};
+
+	if (!section->plain) {
+		slot.guest_memfd = (uint32_t)section->region->guest.fd;
+		slot.guest_memfd_offset = section->offset;
+	}
+	return kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_USER_MEMORY_REGION2, &slot);
+}
+
+static int set_region(const struct gmem_vm *vm, const struct section *section, uint64_t size)
+{
+	struct gmem_kvm_userspace_memory_region slot = {
+		.slot = section->address_space << GMEM_KVM_SLOT_BITS | section->slot,
+		.flags = kernel_flags(section),
+		.guest_phys_addr = section->gpa,
+		.memory_size = size,
+		.userspace_addr = section_host(section),
+	};
+
+	return kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_USER_MEMORY_REGION, &slot);
+}
+
+/* A size of 0 deletes. Kernels before guest_memfd know the old struct alone. */
+static int set_slot(const struct gmem_vm *vm, const struct section *section, uint64_t size)
+{
+	int rc;
+
+	do {
+		rc = vm->caps.region2 ? set_region2(vm, section, size)
+				      : set_region(vm, section, size);
+	} while (rc == -EINTR);
+	return rc;
+}
+
+static int slot_failed(const struct gmem_vm *vm, const struct section *section, const char *what,
+		       int error)
+{
+	log_error(vm->ctx,
+		  "VM descriptor %d: %s memslot %u of address space %u (region \"%s\", gpa %#llx, "
+		  "%#llx bytes, flags %#x) gives %s%s",
+		  vm->fd, what, section->slot, section->address_space, region_name(section),
+		  (unsigned long long)section->gpa, (unsigned long long)section->size,
+		  kernel_flags(section), error_name(error),
+		  error == -EEXIST ? "; a slot that was not made here is in the way" : "");
+	return error == -ENOMEM || error == -EEXIST ? error : -EIO;
+}
+
+bool memslot_is_used(const struct gmem_vm *vm, const struct section *section)
+{
+	return vm->caps.have_kvm && !section_is_reserved(section) &&
+	       section->slot != GMEM_SLOT_NONE;
+}
+
+static int set_attributes(const struct gmem_vm *vm, uint64_t gpa, uint64_t size,
+			  uint64_t attributes)
+{
+	struct gmem_kvm_memory_attributes request = {
+		.address = gpa,
+		.size = size,
+		.attributes = attributes,
+	};
+	int rc;
+
+	do {
+		rc = kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES, &request);
+	} while (rc == -EINTR);
+	return rc;
+}
+
+static bool has_attributes(const struct gmem_vm *vm, const struct section *section)
+{
+	return vm->tracking == GMEM_TRACKING_VM && section->region && section->region->shadow &&
+	       !(section->flags & GMEM_MAP_ALIAS);
+}
+
+/*
+ * Gives the addresses of all private pages an attribute. Under per-VM tracking it belongs to the
+ * address and outlives the slot (kernel fact S6): it comes before the slot and goes after it.
+ */
+static int set_private_attributes(const struct gmem_vm *vm, const struct section *section,
+				  uint64_t attributes)
+{
+	uint64_t page_size = vm->caps.page_size, done = 0, size;
+	const struct state *state;
+	bool private;
+	int rc = 0;
+
+	if (!has_attributes(vm, section))
+		return 0;
+	state = &section->region->shadow->state;
+	for (; done < section->size && !rc; done += size) {
+		size = page_size * state_run(state, (section->offset + done) / page_size,
+					     (section->size - done) / page_size, &private);
+		if (private)
+			rc = set_attributes(vm, section->gpa + done, size, attributes);
+	}
+	return rc;
+}
+
+static int attributes_failed(const struct gmem_vm *vm, const struct section *section, int error)
+{
+	log_error(vm->ctx,
+		  "VM descriptor %d: memory attributes of gpa %#llx (region \"%s\", %#llx bytes) "
+		  "give %s",
+		  vm->fd, (unsigned long long)section->gpa, region_name(section),
+		  (unsigned long long)section->size, error_name(error));
+	return error == -ENOMEM ? error : -EIO;
+}
+
+int memslot_add(struct gmem_vm *vm, const struct section *section)
+{
+	int rc = set_private_attributes(vm, section, GMEM_KVM_MEMORY_ATTRIBUTE_PRIVATE);
+
+	if (rc) {
+		set_private_attributes(vm, section, 0);
+		return attributes_failed(vm, section, rc);
+	}
+	if (!memslot_is_used(vm, section))
+		return 0;
+	rc = set_slot(vm, section, section->size);
+	if (rc) {
+		set_private_attributes(vm, section, 0);
+		return slot_failed(vm, section, "adding", rc);
+	}
+	return 0;
+}
+
+int memslot_remove(struct gmem_vm *vm, const struct section *section, bool *lost)
+{
+	int rc = 0;
+
+	*lost = false;
+	if (memslot_is_used(vm, section))
+		rc = set_slot(vm, section, 0);
+	if (rc)
+		return slot_failed(vm, section, "deleting", rc);
+	rc = set_private_attributes(vm, section, 0);
+	if (!rc)
+		return 0;
+	*lost = memslot_add(vm, section) != 0;
+	return attributes_failed(vm, section, rc);
+}
+
+int memslot_change_flags(struct gmem_vm *vm, const struct section *section)
+{
+	int rc;
+
+	if (!memslot_is_used(vm, section))
+		return 0;
+	rc = set_slot(vm, section, section->size);
+	return rc ? slot_failed(vm, section, "changing the flags of", rc) : 0;
+}

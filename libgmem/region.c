@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A region: its memory objects are made, placed, counted, described and given back. */
+#include "region.h"
+
+#include "log.h"
+#include "uapi/kvm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct gmem_region *region_get(struct gmem_region *region)
+{
+	if (region)
+		atomic_fetch_add_explicit(&region->references, 1, memory_order_relaxed);
+	return region;
+}
+
+static void region_destroy(struct gmem_region *region)
+{
+	struct gmem_vm *vm = region->vm;
+	bool forked = vm_is_forked(vm);
+
+	backing_release(&region->shared, &vm->kernel, forked);
+	backing_release(&region->guest, &vm->kernel, forked);
+	shadow_put(vm, region->shadow);
+	free(region);
+	vm_put(vm);
+}
+
+void region_put(struct gmem_region *region)
+{
+	if (!region || atomic_fetch_sub_explicit(&region->references, 1, memory_order_acq_rel) != 1)
+		return;
+	region_destroy(region);
+}
+
+void gmem_region_free(struct gmem_region *region)
+{
+	region_put(region);
+}
+
+static struct maker region_maker(const struct gmem_region *region)
+{
+	return (struct maker){
+		.ctx = region->vm->ctx,
+		.kernel = &region->vm->kernel,
+		.name = region->config.name,
+		.page_size = region->vm->caps.page_size,
+	};
+}
+
+/* Flags of the region's own guest_memfd; kernel facts F3, F6 and F7 say why. */
+static uint64_t creation_flags(const struct gmem_region *region)
+{
+	uint64_t flags = 0;
+
+	if (region->config.backing == GMEM_BACKING_GUEST_MEMFD)
+		flags |= GMEM_KVM_GUEST_MEMFD_FLAG_MMAP;
+	/* Per-VM tracking refuses INIT_SHARED where memory can be private; there addresses count. */
+	if (region->config.state == GMEM_SHARED && region->vm->tracking != GMEM_TRACKING_VM)
+		flags |= GMEM_KVM_GUEST_MEMFD_FLAG_INIT_SHARED;
+	return flags;
+}
+
+static int make_guest(struct gmem_region *region, const struct maker *maker)
+{
+	if (region->config.backing == GMEM_BACKING_PLAIN)
+		return 0;
+	return backing_create_guest_memfd(&region->guest, maker, region->vm->fd, region->size,
+					  creation_flags(region));
+}
+
+static int make_shared_memory(struct gmem_region *region, const struct maker *maker)
+{
+	const uint64_t flags = GMEM_KVM_GUEST_MEMFD_FLAG_MMAP |
+			       GMEM_KVM_GUEST_MEMFD_FLAG_INIT_SHARED;
+
+	switch (region->config.memory) {
+	case GMEM_MEMORY_ANON:
+		return backing_create_anon(&region->shared, maker, region->size);
+	case GMEM_MEMORY_HUGETLB:
+		return backing_create_hugetlb(&region->shared, maker, region->size,
+					      region->config.page_size);
+	case GMEM_MEMORY_GUEST_MEMFD:
+		return backing_create_guest_memfd(&region->shared, maker, region->vm->fd,
+						  region->size, flags);
+	default:
+		return backing_create_shmem(&region->shared, maker, region->size);
+	}
+}
+
+static int make_shared(struct gmem_region *region, const struct maker *maker)
+{
+	const struct gmem_region_config *config = &region->config;
+
+	if (config->backing == GMEM_BACKING_GUEST_MEMFD)
+		return 0;
+	switch (config->source) {
+	case SOURCE_FD:
+		return backing_adopt_fd(&region->shared, maker, region->size, config->fd,
+					config->fd_offset);
+	case SOURCE_MAPPING:
+		return backing_adopt_mapping(&region->shared, maker, region->size, config->mapping,
+					     config->memory, config->page_size);
+	default:
+		return make_shared_memory(region, maker);
+	}
+}
+
+/* What can be judged only now that it is known what kind of file the caller's is. */
+static int check_host_side(const struct gmem_region *region)
+{
+	const struct gmem_region_config *config = &region->config;
+	const struct backing *host = region->host;
+
+	if (host->memory == GMEM_MEMORY_HUGETLB &&
+	    config->flags & (GMEM_REGION_HUGE | GMEM_REGION_NO_HUGE)) {
+		log_error(region->vm->ctx,
+			  "region \"%s\": flags %#x advise on transparent huge pages, but it has "
+			  "huge pages of its own",
+			  config->name, config->flags);
+		return -EINVAL;
+	}
+	if (config->needs & GMEM_NEED_USERFAULTFD && !host->has_userfaultfd) {
+		log_error(region->vm->ctx,
+			  "region \"%s\": descriptor %d is on a file system without userfaultfd; "
+			  "tmpfs, hugetlbfs and memfds have it",
+			  config->name, config->fd);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static int map_host_side(struct gmem_region *region, const struct maker *maker)
+{
+	const struct gmem_region_config *config = &region->config;
+	struct placement placement = {
+		.flags = config->flags,
+		.policy = config->policy,
+		.bits = config->node_bits,
+		.nodes = config->nodes,
+	};
+
+	/* Huge pages of hugetlb need no advice. */
+	if (config->needs & GMEM_NEED_HUGE_PAGES && region->host->memory != GMEM_MEMORY_HUGETLB)
+		placement.flags |= GMEM_REGION_HUGE;
+	return backing_map(region->host, maker, &placement);
+}
+
+static int make_shadow(struct gmem_region *region)
+{
+	uint64_t pages = region->size / region->vm->caps.page_size;
+
+	if (region->config.backing == GMEM_BACKING_PLAIN || !vm_has_private(region->vm))
+		return 0;
+	region->shadow = shadow_get(region->vm, pages, region->config.state == GMEM_PRIVATE);
+	if (region->shadow)
+		return 0;
+	log_error(region->vm->ctx, "region \"%s\": no memory to track the state of %llu pages",
+		  region->config.name, (unsigned long long)pages);
+	return -ENOMEM;
+}
+
+/* Each step leaves what it made to region_destroy(). */
+static int region_setup(struct gmem_region *region)
+{
+	struct maker maker = region_maker(region);
+	int rc = make_guest(region, &maker);
+
+	if (!rc)
+		rc = make_shared(region, &maker);
+	if (!rc)
+		rc = check_host_side(region);
+	if (!rc)
+		rc = map_host_side(region, &maker);
+	return rc ? rc : make_shadow(region);
+}
+
+static struct gmem_region *region_create(struct gmem_vm *vm, uint64_t size,
+					 const struct gmem_region_config *config,
+					 const char *reason)
+{
+	struct gmem_region *region = calloc(1, sizeof(*region));
+
+	if (!region)
+		return NULL;
+	atomic_init(&region->references, 1);
+	region->vm = vm_get(vm);
+	region->config = *config;
+	region->size = size;
+	region->reason = reason;
+	backing_init(&region->guest);
+	backing_init(&region->shared);
+	region->host = config->backing == GMEM_BACKING_GUEST_MEMFD ? &region->guest
+								   : &region->shared;
+	return region;
+}
+
+int gmem_region_new(struct gmem_vm *vm, uint64_t size, const struct gmem_region_config *config,
+		    struct gmem_region **region)
+{
+	struct gmem_region_config resolved;
+	struct gmem_region *made;
+	const char *reason;
+	int rc;
+
+	if (region)
+		*region = NULL;
+	rc = vm_check(vm, "gmem_region_new");
+	if (rc)
+		return rc;
+	if (!region) {
+		log_error(vm->ctx, "gmem_region_new: region is NULL, it must be an address");
+		return -EINVAL;
+	}
+	if (config)
+		resolved = *config;
+	else
+		region_config_init(&resolved);
+	rc = region_config_resolve(&resolved, vm, size, &reason);
+	if (rc)
+		return rc;
+	made = region_create(vm, size, &resolved, reason);
+	if (!made) {
+		log_error(vm->ctx, "region \"%s\": no memory for its %zu bytes", resolved.name,
+			  sizeof(*made));
+		return -ENOMEM;
+	}
+	rc = region_setup(made);
+	if (rc)
+		region_put(made);
+	else
+		*region = made;
+	return rc;
+}
+
+int region_check(const struct gmem_region *region, const char *function)
+{
+	if (!region) {
+		log_error(NULL, "%s: region is NULL, it must be a region", function);
+		return -EINVAL;
+	}
+	return vm_check(region->vm, function);
+}
+
+int gmem_region_get_info(const struct gmem_region *region, struct gmem_region_info *info)
+{
+	int rc = region_check(region, "gmem_region_get_info");
+
+	if (rc)
+		return rc;
+	if (!info) {
+		log_error(region->vm->ctx,
+			  "gmem_region_get_info: info is NULL, it must be an address");
+		return -EINVAL;
+	}
+	*info = (struct gmem_region_info){
+		.size = region->size,
+		.page_size = region->host->page_size,
+		.tag = region->config.tag,
+		.host = (void *)(uintptr_t)region->host->host,
+		.fd_offset = region->host->fd_offset,
+		.guest_memfd = region->guest.fd,
+		.fd = region->host->fd,
+		.backing = region->config.backing,
+		.memory = region->host->memory,
+		.can_be_private = region_can_be_private(region),
+	};
+	if (region->shadow)
+		info->private_bytes =
+			state_count_private(&region->shadow->state) * region->vm->caps.page_size;
+	return 0;
+}
+
+int gmem_region_describe(const struct gmem_region *region, char *buf, size_t size)
+{
+	int rc = region_check(region, "gmem_region_describe");
+	const char *memory;
+
+	if (rc)
+		return rc;
+	if (!buf && size) {
+		log_error(region->vm->ctx, "gmem_region_describe: buf is NULL with size %zu", size);
+		return -EINVAL;
+	}
+	memory = backing_memory_name(region->host->memory);
+	switch (region->config.backing) {
+	case GMEM_BACKING_GUEST_MEMFD:
+		return snprintf(buf, size, "one guest_memfd, %s, %s",
+				region->shadow ? "private and shared in place" : "always shared",
+				region->reason);
+	case GMEM_BACKING_SPLIT:
+		return snprintf(buf, size,
+				"split: guest_memfd for private pages, %s for shared, %s", memory,
+				region->reason);
+	default:
+		return snprintf(buf, size, "plain: %s, %s", memory, region->reason);
+	}
+}

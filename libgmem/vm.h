@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A VM from inside. Counted: the caller's handle, regions and changes each hold a reference, so
+ * that they can be given back in any order.
+ */
+#ifndef GMEM_VM_PRIVATE_H
+#define GMEM_VM_PRIVATE_H
+
+#include "caps.h"
+#include "closure.h"
+#include "ctx.h"
+#include "kernel.h"
+
+#include <gmem/vm.h>
+#include <pthread.h>
+
+struct layout;
+struct shadow;
+
+struct gmem_vm_config {
+	uint32_t tracking;
+	uint32_t first_slot;
+	uint32_t slot_count;
+	gmem_pause_fn pause;
+	gmem_resume_fn resume;
+	struct closure *closure; /* of pause and resume */
+	bool out_of_memory;      /* in a setter, which cannot say so */
+};
+
+struct gmem_vm {
+	atomic_uint references;
+	struct gmem_ctx *ctx;
+	struct gmem_kernel kernel;
+	int fd; /* -1: no KVM */
+	struct caps caps;
+	uint32_t tracking; /* GMEM_TRACKING_*: the kernel's, or none by choice */
+	struct gmem_vm_config config;
+	/* One page that is wiped by fork(): 1 where the VM was made, 0 in a child. */
+	_Atomic uint32_t *mark;
+	struct layout *layout;
+	/* Shadows of dead regions, kept because readers of the layout may still look at them. */
+	pthread_mutex_t shadows_lock;
+	struct shadow *shadows;
+};
+
+/* Every public function's first look at its VM: 0; -EINVAL (NULL), -EIO (in a child). */
+int vm_check(const struct gmem_vm *vm, const char *function);
+
+static inline bool vm_is_forked(const struct gmem_vm *vm)
+{
+	return !atomic_load_explicit(vm->mark, memory_order_relaxed);
+}
+
+/* Pages of this VM can be private. */
+static inline bool vm_has_private(const struct gmem_vm *vm)
+{
+	return vm->tracking != GMEM_TRACKING_NONE;
+}
+
+struct gmem_vm *vm_get(struct gmem_vm *vm);
+void vm_put(struct gmem_vm *vm);
+
+#endif /* GMEM_VM_PRIVATE_H */
