@@ -28,32 +28,50 @@ static bool look_is_current(const struct look *look)
 	return layout_table_is_current(look->table, look->sequence);
 }
 
-/* The section at an address; false where there is a hole, or none. */
-static bool look_at(const struct look *look, uint64_t gpa, struct section_view *view)
+/* What most questions need of a section: where it is. The rest is loaded from its entry. */
+struct place {
+	const struct layout_entry *entry;
+	uint64_t gpa;
+	uint64_t size;
+};
+
+/*
+ * The section at an address, or else the next one above. False when there is none, and when the
+ * look is no longer current, so that callers never count with values that do not fit together.
+ */
+static bool look_for(const struct look *look, uint64_t gpa, struct place *place)
 {
-	return layout_table_find(look->table, look->sequence, gpa, view) && view->gpa <= gpa &&
-	       view->kind != GMEM_KIND_RESERVED;
+	place->entry = layout_table_lookup(look->table, look->sequence, gpa);
+	if (!place->entry)
+		return false;
+	place->gpa = layout_load(&place->entry->gpa);
+	place->size = layout_load(&place->entry->size);
+	return look_is_current(look);
 }
 
 /* How much of a range that starts in a section is in it. */
-static uint64_t size_within(const struct section_view *view, uint64_t gpa, uint64_t size)
+static uint64_t size_within(const struct place *place, uint64_t gpa, uint64_t size)
 {
-	uint64_t rest = view->gpa + view->size - gpa;
+	uint64_t rest = place->gpa + place->size - gpa;
 
 	return size < rest ? size : rest;
 }
 
 /* States of the pages that a byte range within one section touches. */
-static uint32_t query_states(const struct look *look, const struct section_view *view, uint64_t gpa,
+static uint32_t query_states(const struct look *look, const struct place *place, uint64_t gpa,
 			     uint64_t size)
 {
-	unsigned int shift = (unsigned int)__builtin_ctzll(look->vm->caps.page_size);
-	uint64_t offset = view->offset + (gpa - view->gpa);
-	uint64_t first = offset >> shift;
+	const struct shadow *shadow = layout_load(&place->entry->shadow);
+	uint64_t offset = layout_load(&place->entry->offset) + (gpa - place->gpa);
+	unsigned int shift = look->vm->caps.page_shift;
+	uint64_t first = offset >> shift, last = (offset + size - 1) >> shift;
 
-	if (!view->shadow)
+	/* An entry that is not whole must not be followed; the look will be repeated anyway. */
+	if (!shadow || !look_is_current(look))
 		return GMEM_SHARED;
-	return state_query(&view->shadow->state, first, ((offset + size - 1) >> shift) - first + 1);
+	if (first == last)
+		return state_is_private(&shadow->state, first) ? GMEM_PRIVATE : GMEM_SHARED;
+	return state_query(&shadow->state, first, last - first + 1);
 }
 
 static int check_range(const struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size)
@@ -72,29 +90,38 @@ struct translation {
 	uint64_t gpa; /* what comes next */
 	uint64_t size;
 	uint32_t flags;
-	uint64_t host; /* of the start; 0: nothing found yet */
-	uint64_t next; /* host address at which the next section must go on */
+	uint64_t host;   /* of the start; 0: nothing found yet */
+	uint64_t next;   /* host address at which the next section must go on */
+	uint64_t region; /* host address of the region's start */
 };
 
 /* Takes as much as one section has; 0 or what is in the way. */
 static int translate_section(const struct look *look, struct translation *translation)
 {
-	struct section_view view;
-	uint64_t size, host;
+	struct place place;
+	uint64_t size, host, region;
+	uint32_t kind;
 
-	if (!look_at(look, translation->gpa, &view))
+	if (!look_for(look, translation->gpa, &place) || place.gpa > translation->gpa)
 		return -ENOENT;
-	if (view.kind == GMEM_KIND_DEVICE ||
-	    (translation->flags & GMEM_ACCESS_WRITE && view.flags & GMEM_MAP_READONLY))
+	kind = layout_load(&place.entry->kind);
+	if (kind == GMEM_KIND_RESERVED)
+		return -ENOENT;
+	if (kind == GMEM_KIND_DEVICE || (translation->flags & GMEM_ACCESS_WRITE &&
+					 layout_load(&place.entry->flags) & GMEM_MAP_READONLY))
 		return -EACCES;
-	host = view.host + (translation->gpa - view.gpa);
-	if (translation->host && host != translation->next)
+	host = layout_load(&place.entry->host);
+	region = host - layout_load(&place.entry->offset);
+	host += translation->gpa - place.gpa;
+	/* Two regions' memory may follow each other by chance. */
+	if (translation->host && (host != translation->next || region != translation->region))
 		return -EXDEV;
-	size = size_within(&view, translation->gpa, translation->size);
-	if (query_states(look, &view, translation->gpa, size) != GMEM_SHARED)
+	size = size_within(&place, translation->gpa, translation->size);
+	if (query_states(look, &place, translation->gpa, size) != GMEM_SHARED)
 		return -EACCES;
 	if (!translation->host)
 		translation->host = host;
+	translation->region = region;
 	translation->next = host + size;
 	translation->gpa += size;
 	translation->size -= size;
@@ -166,24 +193,25 @@ static uint32_t range_state(const struct look *look, uint64_t gpa, uint64_t size
 	uint32_t state = 0;
 
 	while (gpa < end && state != (GMEM_SHARED | GMEM_PRIVATE | GMEM_HOLE)) {
-		struct section_view view = { 0 };
-		bool found = layout_table_find(look->table, look->sequence, gpa, &view);
+		struct place place;
 
-		if (!found || view.gpa >= end)
+		if (!look_for(look, gpa, &place) || place.gpa >= end)
 			return state | GMEM_HOLE;
-		if (view.gpa > gpa) {
+		if (place.gpa > gpa) {
 			state |= GMEM_HOLE;
-			gpa = view.gpa;
+			gpa = place.gpa;
 		}
-		part = size_within(&view, gpa, end - gpa);
-		state |= view.kind == GMEM_KIND_RESERVED ? GMEM_HOLE
-							 : query_states(look, &view, gpa, part);
+		part = size_within(&place, gpa, end - gpa);
+		if (layout_load(&place.entry->kind) == GMEM_KIND_RESERVED)
+			state |= GMEM_HOLE;
+		else
+			state |= query_states(look, &place, gpa, part);
 		gpa += part;
 	}
 	return state;
 }
 
-int gmem_vm_get_state(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
+static int state_of_range(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
 {
 	struct look look;
 	uint32_t state;
@@ -200,6 +228,52 @@ int gmem_vm_get_state(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
 	return (int)state;
 }
 
+/* A range in one section and one page that can be private; apart, to keep the caller short. */
+static __attribute__((noinline)) int state_of_page(struct gmem_vm *vm, uint64_t gpa, uint64_t size,
+						   const struct layout_entry *entry,
+						   uint64_t sequence)
+{
+	const struct layout_table *table = &vm->layout->table;
+	const struct shadow *shadow = layout_load(&entry->shadow);
+	uint64_t offset = layout_load(&entry->offset) + (gpa - layout_load(&entry->gpa));
+	uint64_t page = offset >> vm->caps.page_shift;
+	bool private;
+
+	if (!shadow || (offset + size - 1) >> vm->caps.page_shift != page ||
+	    !layout_table_is_current(table, sequence))
+		return state_of_range(vm, gpa, size);
+	private = state_is_private(&shadow->state, page);
+	if (!layout_table_is_current(table, sequence))
+		return state_of_range(vm, gpa, size);
+	return private ? GMEM_PRIVATE : GMEM_SHARED;
+}
+
+/*
+ * On the path of every access of every device, so the rule, a range within one section, comes
+ * first and is short.
+ */
+int gmem_vm_get_state(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
+{
+	const struct layout_entry *entry;
+	uint64_t sequence, skipped, inside;
+
+	if (!vm || vm_is_forked(vm) || !range_is_valid(gpa, size))
+		return state_of_range(vm, gpa, size);
+	sequence = layout_table_begin(&vm->layout->table);
+	entry = layout_table_guess(&vm->layout->table, sequence, gpa);
+	if (!entry || layout_load(&entry->kind) == GMEM_KIND_RESERVED)
+		return state_of_range(vm, gpa, size);
+	skipped = gpa - layout_load(&entry->gpa);
+	inside = layout_load(&entry->size);
+	if (skipped >= inside || size > inside - skipped)
+		return state_of_range(vm, gpa, size);
+	if (layout_load(&entry->shadow))
+		return state_of_page(vm, gpa, size, entry, sequence);
+	if (!layout_table_is_current(&vm->layout->table, sequence))
+		return state_of_range(vm, gpa, size);
+	return GMEM_SHARED;
+}
+
 /* The part of a section from gpa on, all but its state. */
 static void fill_run(const struct section_view *view, uint64_t gpa, struct gmem_run *run)
 {
@@ -213,6 +287,7 @@ static void fill_run(const struct section_view *view, uint64_t gpa, struct gmem_
 		.host = view->host ? (void *)(uintptr_t)(view->host + skipped) : NULL,
 		.fd_offset = view->fd_offset + skipped,
 		.fd = view->fd,
+		.guest_memfd = view->guest_memfd,
 		.state = GMEM_SHARED,
 		.flags = view->flags,
 		.slot = view->slot,
@@ -231,6 +306,7 @@ static void fill_hole(uint64_t gpa, uint64_t end, struct gmem_run *run)
 		.gpa = gpa,
 		.size = end - gpa,
 		.fd = -1,
+		.guest_memfd = -1,
 		.state = GMEM_HOLE,
 		.slot = GMEM_SLOT_NONE,
 		.kind = GMEM_KIND_HOLE,
@@ -241,13 +317,14 @@ static void fill_hole(uint64_t gpa, uint64_t end, struct gmem_run *run)
 static void limit_to_state(const struct look *look, const struct section_view *view,
 			   struct gmem_run *run)
 {
-	uint64_t page_size = look->vm->caps.page_size;
+	unsigned int shift = look->vm->caps.page_shift;
 	bool private;
 
 	if (!view->shadow)
 		return;
-	run->size = page_size * state_run(&view->shadow->state, run->offset / page_size,
-					  run->size / page_size, &private);
+	run->size =
+		state_run(&view->shadow->state, run->offset >> shift, run->size >> shift, &private)
+		<< shift;
 	run->state = private ? GMEM_PRIVATE : GMEM_SHARED;
 }
 
@@ -255,6 +332,8 @@ static int look_at_run(const struct look *look, uint64_t gpa, struct gmem_run *r
 {
 	struct section_view view;
 
+	/* Nothing of an earlier look, which was not current, may stay. */
+	memset(run, 0, sizeof(*run));
 	if (!layout_table_find(look->table, look->sequence, gpa, &view))
 		return 0;
 	if (view.gpa > gpa) {
@@ -310,12 +389,15 @@ int gmem_vm_next_section(struct gmem_vm *vm, uint64_t gpa, struct gmem_run *run)
 		return rc;
 	do {
 		look = look_begin(vm);
+		memset(run, 0, sizeof(*run));
 		rc = layout_table_find(look.table, look.sequence, gpa, &view);
 		if (!rc)
 			continue;
 		fill_run(&view, view.gpa, run);
 		if (view.shadow)
-			run->state = query_states(&look, &view, view.gpa, view.size);
+			run->state = state_query(&view.shadow->state,
+						 view.offset >> vm->caps.page_shift,
+						 view.size >> vm->caps.page_shift);
 	} while (!look_is_current(&look));
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include "backing.h"
 
 #include "log.h"
+#include "range.h"
 
 #include <errno.h>
 #include <linux/mempolicy.h>
@@ -47,7 +48,7 @@ static int advise(const struct backing *backing, const struct maker *maker, int 
 	if (!rc)
 		return 0;
 	log_error(maker->ctx, "region \"%s\": %s on its %s gives %s%s", maker->name, name,
-		  backing_memory_name(backing->memory), error_name(rc),
+		  backing_name(backing), error_name(rc),
 		  rc == -EINVAL ? "; this kernel lacks it" : "");
 	return rc == -EINVAL ? -EOPNOTSUPP : backing_error(rc);
 }
@@ -136,19 +137,74 @@ static void name_anonymous(const struct backing *backing, const struct maker *ma
 	kernel_name_mapping(maker->kernel, backing->host, backing->size, name);
 }
 
+static const char *map_hint(const struct backing *backing, int error)
+{
+	if (error == -EAGAIN)
+		return "; more than RLIMIT_MEMLOCK would be locked";
+	if (error == -ENOMEM && backing->memory == GMEM_MEMORY_HUGETLB)
+		return "; are enough huge pages free (/sys/kernel/mm/hugepages)?";
+	if (error != -ENOMEM && backing->fd_is_callers)
+		return "; it must be a file that can be mapped shared, for reading and writing, "
+		       "at this offset";
+	return "";
+}
+
 static int map_failed(const struct backing *backing, const struct maker *maker, int error)
 {
-	const char *hint = "";
-
-	if (error == -ENOMEM && backing->memory == GMEM_MEMORY_HUGETLB)
-		hint = "; are enough huge pages free (/sys/kernel/mm/hugepages)?";
-	else if (backing->memory == GMEM_MEMORY_SHMEM && error != -ENOMEM)
-		hint = "; it must be a file that can be mapped shared, for reading and writing";
 	log_error(maker->ctx, "region \"%s\": mapping %#llx bytes of its %s gives %s%s",
-		  maker->name, (unsigned long long)backing->size,
-		  backing_memory_name(backing->memory), error_name(error), hint);
-	return error == -ENODEV || error == -EACCES || error == -EPERM ? -EBADF
-								       : backing_error(error);
+		  maker->name, (unsigned long long)backing->size, backing_name(backing),
+		  error_name(error), map_hint(backing, error));
+	if (backing->fd_is_callers) {
+		if (error == -ENODEV || error == -EACCES || error == -EPERM)
+			return -EBADF;
+		if (error == -EINVAL)
+			return -EINVAL;
+	}
+	return error == -EAGAIN ? -ENOMEM : backing_error(error);
+}
+
+/*
+ * What KVM can map with one huge page must be at the same place in a huge page here as in the
+ * guest: addresses of both start at a multiple of one. 2 MiB with pages of 4 KiB, where a page
+ * table of one page has entries of 8 bytes.
+ */
+static uint64_t huge_page_size(const struct maker *maker)
+{
+	return maker->page_size * (maker->page_size / 8);
+}
+
+static int64_t map_anywhere(const struct backing *backing, const struct maker *maker, int flags)
+{
+	return kernel_mmap(maker->kernel, 0, backing->size, PROT_READ | PROT_WRITE, flags,
+			   backing->fd, backing->fd_offset);
+}
+
+/* Reserves more than is needed, maps into the middle of that, and gives back what is around. */
+static int64_t map_aligned(const struct backing *backing, const struct maker *maker, int flags)
+{
+	uint64_t alignment = huge_page_size(maker), room, start, end;
+	int64_t reserved, address;
+
+	if (backing->size < alignment || backing->memory == GMEM_MEMORY_HUGETLB ||
+	    __builtin_add_overflow(backing->size, alignment, &room))
+		return map_anywhere(backing, maker, flags);
+	reserved = kernel_mmap(maker->kernel, 0, room, PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (reserved < 0)
+		return reserved;
+	start = round_up((uint64_t)reserved, alignment);
+	end = start + backing->size;
+	address = kernel_mmap(maker->kernel, start, backing->size, PROT_READ | PROT_WRITE,
+			      flags | MAP_FIXED, backing->fd, backing->fd_offset);
+	if (address < 0) {
+		kernel_munmap(maker->kernel, (uint64_t)reserved, room);
+		return address;
+	}
+	if (start > (uint64_t)reserved)
+		kernel_munmap(maker->kernel, (uint64_t)reserved, start - (uint64_t)reserved);
+	if ((uint64_t)reserved + room > end)
+		kernel_munmap(maker->kernel, end, (uint64_t)reserved + room - end);
+	return address;
 }
 
 int backing_map(struct backing *backing, const struct maker *maker,
@@ -162,8 +218,7 @@ int backing_map(struct backing *backing, const struct maker *maker,
 		return 0;
 	if (placement->flags & GMEM_REGION_NO_RESERVE)
 		flags |= MAP_NORESERVE;
-	address = kernel_mmap(maker->kernel, 0, backing->size, PROT_READ | PROT_WRITE, flags,
-			      backing->fd, backing->fd_offset);
+	address = map_aligned(backing, maker, flags);
 	if (address < 0)
 		return map_failed(backing, maker, (int)address);
 	backing->host = (uint64_t)address;
@@ -216,11 +271,21 @@ void backing_release(struct backing *backing, const struct gmem_kernel *kernel, 
 	backing_init(backing);
 }
 
+const char *backing_name(const struct backing *backing)
+{
+	if (backing->host_is_callers)
+		return backing->memory == GMEM_MEMORY_DEVICE ? "device memory"
+							     : "mapping of the caller's";
+	if (backing->fd_is_callers)
+		return "file of the caller's";
+	return backing_memory_name(backing->memory);
+}
+
 const char *backing_memory_name(uint32_t memory)
 {
 	switch (memory) {
 	case GMEM_MEMORY_SHMEM:
-		return "shared file";
+		return "memfd";
 	case GMEM_MEMORY_ANON:
 		return "anonymous memory";
 	case GMEM_MEMORY_HUGETLB:

@@ -20,6 +20,7 @@ struct backing {
 	uint64_t size;
 	uint64_t page_size;
 	uint64_t host;        /* address of the mapping; 0: not mapped */
+	bool fd_is_callers;   /* a duplicate of it */
 	bool host_is_callers; /* never unmapped, never advised */
 	bool inherited;       /* children have the mapping too */
 	bool has_userfaultfd; /* the kernel can serve faults of it through one */
@@ -73,7 +74,9 @@ int backing_allocate(const struct backing *backing, const struct gmem_kernel *ke
 /* Gives back all of it. forked: in a child, which has only what is inherited. */
 void backing_release(struct backing *backing, const struct gmem_kernel *kernel, bool forked);
 
-/* "memfd", for messages and descriptions. */
+/* What it is, for messages and descriptions: "memfd", "file of the caller's". */
+const char *backing_name(const struct backing *backing);
+/* A kind of memory: "memfd". */
 const char *backing_memory_name(uint32_t memory);
 
 /* The kernel's answer as one of the library's errnos. */

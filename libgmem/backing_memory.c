@@ -241,6 +241,7 @@ int backing_adopt_fd(struct backing *backing, const struct maker *maker, uint64_
 	if (rc < 0)
 		return rc;
 	backing->fd = rc;
+	backing->fd_is_callers = true;
 	backing->fd_offset = offset;
 	backing->size = size;
 	backing->memory = GMEM_MEMORY_SHMEM;

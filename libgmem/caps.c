@@ -8,6 +8,7 @@
 #include "uapi/kvm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gmem/vm.h>
 #include <string.h>
 
@@ -65,6 +66,7 @@ static int probe_page_size(const struct probe *probe)
 		return -EIO;
 	}
 	probe->caps->page_size = (uint64_t)size;
+	probe->caps->page_shift = (unsigned int)__builtin_ctzll((uint64_t)size);
 	probe->caps->max_section = GMEM_KVM_MEM_MAX_NR_PAGES * (uint64_t)size;
 	return 0;
 }
@@ -130,6 +132,8 @@ static int probe_in_place(const struct probe *probe)
 			  probe->vm_fd, error_name(fd));
 		return fd == -ENFILE ? -EMFILE : fd == -EMFILE || fd == -ENOMEM ? fd : -EIO;
 	}
+	/* Not close-on-exec as it comes (kernel fact F2). */
+	kernel_fcntl(probe->kernel, fd, F_SETFD, FD_CLOEXEC);
 	rc = kernel_ioctl(probe->kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2, &attributes);
 	kernel_close(probe->kernel, fd);
 	if (rc && rc != -ENOTTY && rc != -EINVAL) {
@@ -167,6 +171,7 @@ int caps_probe(struct caps *caps, struct gmem_ctx *ctx, const struct gmem_kernel
 
 	memset(caps, 0, sizeof(*caps));
 	caps->tracking = GMEM_TRACKING_NONE;
+	caps->address_spaces = 1;
 	rc = probe_page_size(&probe);
 	if (rc || vm_fd == -1)
 		return rc;

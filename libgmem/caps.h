@@ -9,6 +9,7 @@
 
 struct caps {
 	uint64_t page_size;
+	unsigned int page_shift;    /* its logarithm */
 	uint64_t attributes;        /* KVM_SET_MEMORY_ATTRIBUTES takes these */
 	uint64_t guest_memfd_flags; /* KVM_CREATE_GUEST_MEMFD takes these */
 	uint64_t vm_types;

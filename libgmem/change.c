@@ -232,6 +232,12 @@ int gmem_change_commit(struct gmem_change *change)
 		return -EINVAL;
 	}
 	rc = vm_check(change->vm, "gmem_change_commit");
+	if (!rc && atomic_load(&change->vm->ended)) {
+		log_error(change->vm->ctx,
+			  "gmem_change_commit: VM descriptor %d was given to gmem_vm_free()",
+			  change->vm->fd);
+		return -EINVAL;
+	}
 	if (!rc)
 		rc = layout_commit(change->vm, "gmem_change_commit", change->steps, change->count,
 				   true);

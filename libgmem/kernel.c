@@ -13,47 +13,70 @@
 #define GMEM_PR_SET_VMA 0x53564d41
 #define GMEM_PR_SET_VMA_ANON_NAME 0
 
-/*
- * System call numbers of this machine, by GMEM_SYS_*. fstat and fstatfs have the C library's
- * layout on every 64-bit machine.
- */
+/* System call numbers of this machine, or -1 for what host_call() does otherwise or nobody knows. */
 static long host_number(uint32_t nr)
 {
-	static const long number[] = {
-		[GMEM_SYS_CLOSE] = SYS_close,
-		[GMEM_SYS_IOCTL] = SYS_ioctl,
-		[GMEM_SYS_FCNTL] = SYS_fcntl,
-		[GMEM_SYS_FSTAT] = SYS_fstat,
-		[GMEM_SYS_FSTATFS] = SYS_fstatfs,
-		[GMEM_SYS_FTRUNCATE] = SYS_ftruncate,
-		[GMEM_SYS_FALLOCATE] = SYS_fallocate,
-		[GMEM_SYS_MEMFD_CREATE] = SYS_memfd_create,
-		[GMEM_SYS_MMAP] = SYS_mmap,
-		[GMEM_SYS_MUNMAP] = SYS_munmap,
-		[GMEM_SYS_MADVISE] = SYS_madvise,
-		[GMEM_SYS_MBIND] = SYS_mbind,
-		[GMEM_SYS_GET_MEMPOLICY] = SYS_get_mempolicy,
-		[GMEM_SYS_PRCTL] = SYS_prctl,
-		[GMEM_SYS_WRITE] = SYS_write,
-	};
-
-	if (nr == 0 || nr >= sizeof(number) / sizeof(number[0]))
+	switch (nr) {
+	case GMEM_SYS_CLOSE:
+		return SYS_close;
+	case GMEM_SYS_IOCTL:
+		return SYS_ioctl;
+	case GMEM_SYS_FCNTL:
+		return SYS_fcntl;
+	case GMEM_SYS_FTRUNCATE:
+		return SYS_ftruncate;
+	case GMEM_SYS_FALLOCATE:
+		return SYS_fallocate;
+	case GMEM_SYS_MEMFD_CREATE:
+		return SYS_memfd_create;
+	case GMEM_SYS_MMAP:
+		return SYS_mmap;
+	case GMEM_SYS_MUNMAP:
+		return SYS_munmap;
+	case GMEM_SYS_MADVISE:
+		return SYS_madvise;
+	case GMEM_SYS_MBIND:
+		return SYS_mbind;
+	case GMEM_SYS_GET_MEMPOLICY:
+		return SYS_get_mempolicy;
+	case GMEM_SYS_PRCTL:
+		return SYS_prctl;
+	case GMEM_SYS_WRITE:
+		return SYS_write;
+	default:
 		return -1;
-	return number[nr];
+	}
 }
 
-static int64_t host_call(uint32_t nr, const uint64_t *arg, void *opaque)
+static int64_t host_syscall(uint32_t nr, const uint64_t *arg)
 {
 	long number = host_number(nr);
-	int saved = errno;
-	long result;
 
-	(void)opaque;
-	if (nr == GMEM_SYS_GETPAGESIZE)
-		return (int64_t)getauxval(AT_PAGESZ);
 	if (number < 0)
 		return -ENOSYS;
-	result = syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	return syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+}
+
+/* The C library's structs are not the kernel's on every machine: it makes these calls itself. */
+static int64_t host_call(uint32_t nr, const uint64_t *arg, void *opaque)
+{
+	int saved = errno;
+	int64_t result;
+
+	(void)opaque;
+	switch (nr) {
+	case GMEM_SYS_FSTAT:
+		result = fstat((int)arg[0], (struct stat *)(uintptr_t)arg[1]);
+		break;
+	case GMEM_SYS_FSTATFS:
+		result = fstatfs((int)arg[0], (struct statfs *)(uintptr_t)arg[1]);
+		break;
+	case GMEM_SYS_GETPAGESIZE:
+		result = (int64_t)getauxval(AT_PAGESZ);
+		break;
+	default:
+		result = host_syscall(nr, arg);
+	}
 	if (result == -1) {
 		result = -errno;
 		errno = saved;

@@ -6,6 +6,7 @@
 #include "layout.h"
 #include "log.h"
 #include "memslot.h"
+#include "range.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,14 +20,15 @@ enum action_kind {
 /* One difference between the lists. */
 struct action {
 	enum action_kind kind;
-	struct section old; /* REMOVE, SET_FLAGS */
-	struct section new; /* ADD, SET_FLAGS */
+	struct section old;   /* REMOVE, SET_FLAGS */
+	struct section fresh; /* ADD, SET_FLAGS */
 };
 
 struct commit {
 	struct gmem_vm *vm;
 	struct layout *layout;
 	struct section_list next;
+	struct section_list old; /* once next has taken its place */
 	struct action *actions;
 	uint32_t count;
 	uint32_t slot_calls;
@@ -95,7 +97,7 @@ static bool differs_in_dirty_log(const struct section *a, const struct section *
 
 /* Counts a difference, and notes it once there is room for them all. */
 static void note(struct commit *commit, enum action_kind kind, const struct section *old,
-		 const struct section *new)
+		 const struct section *fresh)
 {
 	struct action *action;
 
@@ -106,23 +108,23 @@ static void note(struct commit *commit, enum action_kind kind, const struct sect
 	action->kind = kind;
 	if (old)
 		action->old = *old;
-	if (new)
-		action->new = *new;
-	commit->slot_calls += memslot_is_used(commit->vm, old ? old : new);
+	if (fresh)
+		action->fresh = *fresh;
+	commit->slot_calls += memslot_is_used(commit->vm, old ? old : fresh);
 }
 
 /* What one kind of action is to do about the sections at one address, of which one may be NULL. */
 static void compare(struct commit *commit, enum action_kind kind, const struct section *old,
-		    const struct section *new)
+		    const struct section *fresh)
 {
-	bool same = old && new &&is_same_slot(old, new) && !differs_in_readonly(old, new);
+	bool same = old && fresh && is_same_slot(old, fresh) && !differs_in_readonly(old, fresh);
 
 	if (kind == ACTION_REMOVE && old && !same)
 		note(commit, kind, old, NULL);
-	else if (kind == ACTION_ADD && new && !same)
-		note(commit, kind, NULL, new);
-	else if (kind == ACTION_SET_FLAGS && same && differs_in_dirty_log(old, new))
-		note(commit, kind, old, new);
+	else if (kind == ACTION_ADD && fresh && !same)
+		note(commit, kind, NULL, fresh);
+	else if (kind == ACTION_SET_FLAGS && same && differs_in_dirty_log(old, fresh))
+		note(commit, kind, old, fresh);
 }
 
 /* The kernel never hears of reserved ranges. */
@@ -142,17 +144,17 @@ static void compare_lists(struct commit *commit, enum action_kind kind)
 
 	for (;;) {
 		const struct section *old = skip_reserved(before, &i);
-		const struct section *new = skip_reserved(next, &k);
+		const struct section *fresh = skip_reserved(next, &k);
 
-		if (!old && !new)
+		if (!old && !fresh)
 			break;
-		if (old && new &&section_is_before(old, new->address_space, new->gpa))
-			new = NULL;
-		else if (old && new &&section_is_before(new, old->address_space, old->gpa))
+		if (old && fresh && section_is_before(old, fresh->address_space, fresh->gpa))
+			fresh = NULL;
+		else if (old && fresh && section_is_before(fresh, old->address_space, old->gpa))
 			old = NULL;
-		compare(commit, kind, old, new);
+		compare(commit, kind, old, fresh);
 		i += old != NULL;
-		k += new != NULL;
+		k += fresh != NULL;
 	}
 }
 
@@ -183,9 +185,9 @@ static int do_action(struct commit *commit, const struct action *action, bool *l
 	case ACTION_REMOVE:
 		return memslot_remove(commit->vm, &action->old, lost);
 	case ACTION_SET_FLAGS:
-		return memslot_change_flags(commit->vm, &action->new);
+		return memslot_change_flags(commit->vm, &action->fresh);
 	default:
-		return memslot_add(commit->vm, &action->new);
+		return memslot_add(commit->vm, &action->fresh);
 	}
 }
 
@@ -200,7 +202,7 @@ static int undo_action(struct commit *commit, const struct action *action)
 	case ACTION_SET_FLAGS:
 		return memslot_change_flags(commit->vm, &action->old);
 	default:
-		rc = memslot_remove(commit->vm, &action->new, &lost);
+		rc = memslot_remove(commit->vm, &action->fresh, &lost);
 		return lost ? 0 : rc;
 	}
 }
@@ -211,6 +213,33 @@ static void keep_stuck(struct commit *commit, const struct action *action, uint3
 	struct action copy = *action;
 
 	commit->actions[commit->count - ++*stuck] = copy;
+}
+
+/* Two sections that cannot both be: one place, or one slot (KVM takes the call for a move of it). */
+static bool sections_collide(const struct gmem_vm *vm, const struct section *a,
+			     const struct section *b)
+{
+	if (a->address_space != b->address_space)
+		return false;
+	return ranges_overlap(a->gpa, a->size, b->gpa, b->size) ||
+	       (memslot_is_used(vm, a) && memslot_is_used(vm, b) && a->slot == b->slot);
+}
+
+/* Whether what came and could not be taken away again is where something would go back. */
+static bool is_blocked(const struct commit *commit, const struct action *action, uint32_t stuck)
+{
+	uint32_t i;
+
+	if (action->kind != ACTION_REMOVE)
+		return false;
+	for (i = commit->count - stuck; i < commit->count; i++) {
+		const struct action *other = &commit->actions[i];
+
+		if (other->kind == ACTION_ADD &&
+		    sections_collide(commit->vm, &other->fresh, &action->old))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -230,7 +259,8 @@ static int run_actions(struct commit *commit, uint32_t *stuck)
 	if (lost)
 		keep_stuck(commit, &commit->actions[i - 1], stuck);
 	for (i--; i-- > 0;) {
-		if (undo_action(commit, &commit->actions[i]))
+		if (is_blocked(commit, &commit->actions[i], *stuck) ||
+		    undo_action(commit, &commit->actions[i]))
 			keep_stuck(commit, &commit->actions[i], stuck);
 	}
 	return rc;
@@ -245,6 +275,20 @@ static void list_drop(struct section_list *list, const struct section *section)
 			continue;
 		section_list_remove(list, i);
 		return;
+	}
+}
+
+/* Reserved ranges, of which the kernel knows nothing, give way to what is there. */
+static void list_make_way(struct section_list *list, const struct section *section)
+{
+	uint32_t i;
+
+	for (i = list->count; i-- > 0;) {
+		const struct section *other = &list->items[i];
+
+		if (other->address_space == section->address_space &&
+		    ranges_overlap(other->gpa, other->size, section->gpa, section->size))
+			section_list_remove(list, i);
 	}
 }
 
@@ -266,26 +310,28 @@ static void keep_what_is_stuck(struct commit *commit, uint32_t stuck)
 
 		if (action->kind != ACTION_ADD)
 			list_drop(&commit->next, &action->old);
+		if (action->kind == ACTION_ADD)
+			list_make_way(&commit->next, &action->fresh);
 		if (action->kind != ACTION_REMOVE)
-			section_list_insert(&commit->next, &action->new);
+			section_list_insert(&commit->next, &action->fresh);
 		log_error(commit->vm->ctx,
 			  "VM descriptor %d: gpa %#llx could not be put back; the layout is "
 			  "without this, as KVM is",
 			  commit->vm->fd,
 			  (unsigned long long)(action->kind == ACTION_REMOVE ? action->old.gpa
-									     : action->new.gpa));
+									     : action->fresh.gpa));
 	}
 }
 
-static int run_paused(struct commit *commit, uint32_t *stuck)
+static int pause_vcpus(const struct commit *commit, bool *paused)
 {
 	const struct gmem_vm_config *config = &commit->vm->config;
-	bool pause = config->pause && commit->slot_calls > 1;
 	int rc = 0;
 
-	*stuck = 0;
-	if (pause)
-		rc = config->pause(config->closure->opaque);
+	*paused = false;
+	if (!config->pause || commit->slot_calls <= 1)
+		return 0;
+	rc = config->pause(config->closure->opaque);
 	if (rc) {
 		log_error(commit->vm->ctx,
 			  "VM descriptor %d: the pause callback refused with %s; %u memslot calls "
@@ -293,10 +339,8 @@ static int run_paused(struct commit *commit, uint32_t *stuck)
 			  commit->vm->fd, error_name(rc), commit->slot_calls);
 		return -ECANCELED;
 	}
-	rc = run_actions(commit, stuck);
-	if (pause)
-		config->resume(config->closure->opaque);
-	return rc;
+	*paused = true;
+	return 0;
 }
 
 static uint32_t count_slots(const struct gmem_vm *vm, const struct section_list *list)
@@ -308,40 +352,54 @@ static uint32_t count_slots(const struct gmem_vm *vm, const struct section_list 
 	return slots;
 }
 
-/* Shows readers the new list, then lets go of the old one's regions. */
+/* Shows readers the new list. */
 static void publish(struct commit *commit)
 {
 	struct layout *layout = commit->layout;
-	struct section_list old = layout->sections;
 	uint32_t i;
 
 	for (i = 0; i < commit->next.count; i++)
 		region_get(commit->next.items[i].region);
+	commit->old = layout->sections;
 	layout->sections = commit->next;
 	commit->next = (struct section_list){ 0 };
 	layout_table_publish(&layout->table, &layout->sections);
 	atomic_store_explicit(&layout->slots_used, count_slots(commit->vm, &layout->sections),
 			      memory_order_relaxed);
-	for (i = 0; i < old.count; i++)
-		region_put(old.items[i].region);
-	section_list_free(&old);
+}
+
+/* What nobody sees any more, with the regions that no other list has. */
+static void let_go_of_old(struct commit *commit)
+{
+	uint32_t i;
+
+	for (i = 0; i < commit->old.count; i++)
+		region_put(commit->old.items[i].region);
+	section_list_free(&commit->old);
 }
 
 static int commit_locked(struct commit *commit, const struct step *steps, uint32_t count,
 			 bool numbered)
 {
-	uint32_t stuck;
+	uint32_t stuck = 0;
+	bool paused;
 	int rc = edit(commit, steps, count, numbered);
 
 	if (!rc)
 		rc = plan(commit);
+	if (!rc)
+		rc = pause_vcpus(commit, &paused);
 	if (rc)
 		return rc;
-	rc = run_paused(commit, &stuck);
+	rc = run_actions(commit, &stuck);
 	if (rc && stuck)
 		keep_what_is_stuck(commit, stuck);
 	if (!rc || stuck)
 		publish(commit);
+	/* Only now: whoever handles a vCPU's next exit must find the layout that it ran on. */
+	if (paused)
+		commit->vm->config.resume(commit->vm->config.closure->opaque);
+	let_go_of_old(commit);
 	return rc;
 }
 

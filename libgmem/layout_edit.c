@@ -41,11 +41,6 @@ static const char *step_name(enum step_kind kind)
 	}
 }
 
-static const char *region_name(const struct gmem_region *region)
-{
-	return region ? region->config.name : "(reserved)";
-}
-
 /* One message: which VM, which step, which range, then what is wrong with it. */
 __attribute__((format(printf, 3, 4))) static int refuse(const struct edit *edit, int error,
 							const char *format, ...)
@@ -76,7 +71,7 @@ static int check_range(const struct edit *edit)
 	if (!range_is_aligned(step->gpa, step->size, page_size))
 		return refuse(edit, -EINVAL, "both must be multiples of the page size %#llx",
 			      (unsigned long long)page_size);
-	if (step->address_space >= edit->vm->caps.address_spaces && step->address_space)
+	if (step->address_space >= edit->vm->caps.address_spaces)
 		return refuse(edit, -EINVAL, "address space %u; this VM has %u",
 			      step->address_space, edit->vm->caps.address_spaces);
 	return 0;
@@ -367,11 +362,32 @@ static int check_covers(const struct edit *edit)
 	return found ? 0 : refuse(edit, -ENOENT, "nothing is mapped there");
 }
 
-static int do_unmap(const struct edit *edit)
+/* Reserved ranges may overlap, so one can also be named by its exact bounds. */
+static bool remove_reserved(const struct edit *edit)
 {
-	int rc = check_covers(edit);
+	const struct step *step = edit->step;
 	uint32_t i;
 
+	for (i = 0; i < edit->next->count; i++) {
+		const struct section *section = &edit->next->items[i];
+
+		if (step->kind != STEP_UNMAP || !section_is_reserved(section) ||
+		    section->gpa != step->gpa || section->size != step->size)
+			continue;
+		section_list_remove(edit->next, i);
+		return true;
+	}
+	return false;
+}
+
+static int do_unmap(const struct edit *edit)
+{
+	uint32_t i;
+	int rc;
+
+	if (remove_reserved(edit))
+		return 0;
+	rc = check_covers(edit);
 	for (i = edit->next->count; !rc && i-- > 0;) {
 		if (is_concerned(edit->step, &edit->next->items[i]))
 			section_list_remove(edit->next, i);

@@ -8,39 +8,10 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/*
- * The guest-physical addresses up to the last section's end are cut into equal buckets, some four
- * for each section. For each the first section that ends in or above it is known, so a look-up has
- * only the sections left that end in its bucket: most often one.
- */
 #define BUCKETS_MIN 64u
-#define BUCKETS_MAX 65536u
 #define BUCKETS_PER_SECTION 4u
 
-struct layout_entry {
-	_Alignas(64) _Atomic uint64_t gpa;
-	_Atomic uint64_t size;
-	_Atomic uint64_t offset;
-	_Atomic uint64_t host;
-	_Atomic(const struct shadow *) shadow;
-	_Atomic uint32_t flags;
-	_Atomic uint32_t kind;
-	_Atomic uint64_t tag;
-	_Atomic uint64_t fd_offset;
-	_Atomic int32_t fd;
-	_Atomic uint32_t slot;
-};
-
-struct layout_copy {
-	_Atomic uint32_t count;
-	_Atomic uint32_t shift;                   /* address to bucket */
-	_Atomic uint32_t buckets;                 /* in use; 0 with no section */
-	_Atomic uint32_t first[BUCKETS_MAX + 1];  /* section of a bucket, and of the one after */
-	_Atomic uint64_t last[GMEM_SECTIONS_MAX]; /* address of each section, in order */
-	struct layout_entry entries[GMEM_SECTIONS_MAX];
-};
-
-#define load(object) atomic_load_explicit(object, memory_order_relaxed)
+#define load(object) layout_load(object)
 #define store(object, value) atomic_store_explicit(object, value, memory_order_relaxed)
 
 int layout_table_init(struct layout_table *table, const struct gmem_kernel *kernel)
@@ -52,6 +23,8 @@ int layout_table_init(struct layout_table *table, const struct gmem_kernel *kern
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (address < 0)
 		return -ENOMEM;
+	/* A huge page for each part that is touched would be most of it wasted; best effort. */
+	kernel_madvise(kernel, (uint64_t)address, table->length, MADV_NOHUGEPAGE);
 	table->copies = (struct layout_copy *)(uintptr_t)address;
 	atomic_init(&table->sequence, 0);
 	return 0;
@@ -78,6 +51,7 @@ static void store_entry(struct layout_entry *entry, const struct section *sectio
 	store(&entry->tag, region ? region->config.tag : 0);
 	store(&entry->fd_offset, region ? region->host->fd_offset + section->offset : 0);
 	store(&entry->fd, region ? region->host->fd : -1);
+	store(&entry->guest_memfd, region ? region->guest.fd : -1);
 	store(&entry->slot, section->slot);
 }
 
@@ -100,7 +74,8 @@ static void extend_previous(struct layout_copy *copy, uint32_t count, const stru
 	store(&copy->entries[count - 1].size, last + 1 - load(&copy->entries[count - 1].gpa));
 }
 
-static void store_sections(struct layout_copy *copy, const struct section_list *list)
+/* Returns how many entries they come to. */
+static uint32_t store_sections(struct layout_copy *copy, const struct section_list *list)
 {
 	uint32_t count = 0, i;
 
@@ -115,21 +90,21 @@ static void store_sections(struct layout_copy *copy, const struct section_list *
 		store(&copy->last[count], section->gpa + section->size - 1);
 		count++;
 	}
-	store(&copy->count, count);
+	return count;
 }
 
 static uint32_t wanted_buckets(uint32_t count)
 {
 	uint32_t buckets = BUCKETS_MIN;
 
-	while (buckets < BUCKETS_MAX && buckets < count * BUCKETS_PER_SECTION)
+	while (buckets < LAYOUT_BUCKETS_MAX && buckets < count * BUCKETS_PER_SECTION)
 		buckets *= 2;
 	return buckets;
 }
 
-static void store_buckets(struct layout_copy *copy)
+static void store_buckets(struct layout_copy *copy, uint32_t count)
 {
-	uint32_t count = load(&copy->count), wanted = wanted_buckets(count);
+	uint32_t wanted = wanted_buckets(count);
 	uint32_t shift = 0, section = 0, buckets, i;
 	uint64_t top;
 
@@ -162,30 +137,8 @@ void layout_table_publish(struct layout_table *table, const struct section_list 
 	 * stores below must see that count too: pairs with the acquire fence of readers.
 	 */
 	atomic_thread_fence(memory_order_release);
-	store_sections(copy, list);
-	store_buckets(copy);
+	store_buckets(copy, store_sections(copy, list));
 	atomic_store_explicit(&table->sequence, next, memory_order_release);
-}
-
-/* Index of the first section that ends at or above an address; count or more where none does. */
-static uint32_t find_index(const struct layout_copy *copy, uint64_t gpa)
-{
-	uint64_t bucket = gpa >> (load(&copy->shift) & 63);
-	uint32_t low, high;
-
-	if (bucket >= load(&copy->buckets))
-		return GMEM_SECTIONS_MAX;
-	low = load(&copy->first[bucket]);
-	high = load(&copy->first[bucket + 1]);
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (load(&copy->last[middle]) < gpa)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return load(&copy->last[low]) < gpa ? GMEM_SECTIONS_MAX : low;
 }
 
 static void load_entry(const struct layout_entry *entry, struct section_view *view)
@@ -200,17 +153,17 @@ static void load_entry(const struct layout_entry *entry, struct section_view *vi
 	view->tag = load(&entry->tag);
 	view->fd_offset = load(&entry->fd_offset);
 	view->fd = load(&entry->fd);
+	view->guest_memfd = load(&entry->guest_memfd);
 	view->slot = load(&entry->slot);
 }
 
 bool layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
 		       struct section_view *view)
 {
-	const struct layout_copy *copy = &table->copies[sequence & 1];
-	uint32_t index = find_index(copy, gpa);
+	const struct layout_entry *entry = layout_table_lookup(table, sequence, gpa);
 
-	if (index >= load(&copy->count))
+	if (!entry)
 		return false;
-	load_entry(&copy->entries[index], view);
+	load_entry(entry, view);
 	return layout_table_is_current(table, sequence);
 }

@@ -31,12 +31,45 @@ struct section_view {
 	uint64_t fd_offset;          /* of gpa */
 	const struct shadow *shadow; /* NULL: always shared */
 	int32_t fd;
+	int32_t guest_memfd;
 	uint32_t flags;
 	uint32_t slot;
 	uint32_t kind;
 };
 
-struct layout_copy;
+/*
+ * The guest-physical addresses up to the last section's end are cut into equal buckets, some four
+ * for each section. For each the first section that ends in or above it is known, so a look-up has
+ * only the sections left that end in its bucket: most often one.
+ */
+#define LAYOUT_BUCKETS_MAX 65536u
+
+/* A section in the table. All that readers load is atomic: a writer may be storing. */
+struct layout_entry {
+	_Alignas(64) _Atomic uint64_t gpa;
+	_Atomic uint64_t size;
+	_Atomic uint64_t offset;
+	_Atomic uint64_t host;
+	_Atomic(const struct shadow *) shadow;
+	_Atomic uint32_t flags;
+	_Atomic uint32_t kind;
+	_Atomic uint64_t tag;
+	_Atomic uint64_t fd_offset;
+	_Atomic int32_t fd;
+	_Atomic int32_t guest_memfd;
+	_Atomic uint32_t slot;
+};
+
+struct layout_copy {
+	_Atomic uint32_t shift;   /* address to bucket */
+	_Atomic uint32_t buckets; /* in use; 0 with no section */
+	/* The section of a bucket, and of the one after the last. */
+	_Atomic uint32_t first[LAYOUT_BUCKETS_MAX + 1];
+	_Atomic uint64_t last[GMEM_SECTIONS_MAX]; /* address of each section, in order */
+	struct layout_entry entries[GMEM_SECTIONS_MAX];
+};
+
+#define layout_load(object) atomic_load_explicit(object, memory_order_relaxed)
 
 struct layout_table {
 	_Atomic uint64_t sequence;
@@ -69,8 +102,46 @@ static inline bool layout_table_is_current(const struct layout_table *table, uin
 }
 
 /*
- * The section at an address, or else the next one above. False when there is none, and when the
- * look is no longer current: the caller asks layout_table_is_current() last of all anyway.
+ * The entry of the first section that ends at or above an address. Where none does it is the last
+ * one, or NULL. What is loaded from it means something only if the look is still current
+ * afterwards, and what it points to may only be followed then.
+ */
+static inline const struct layout_entry *layout_table_guess(const struct layout_table *table,
+							    uint64_t sequence, uint64_t gpa)
+{
+	const struct layout_copy *copy = &table->copies[sequence & 1];
+	uint64_t bucket = gpa >> (layout_load(&copy->shift) & 63);
+	uint32_t low, high;
+
+	if (bucket >= layout_load(&copy->buckets))
+		return NULL;
+	low = layout_load(&copy->first[bucket]);
+	high = layout_load(&copy->first[bucket + 1]);
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (layout_load(&copy->last[middle]) < gpa)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return &copy->entries[low];
+}
+
+/* The same, but NULL where no section ends at or above the address. */
+static inline const struct layout_entry *layout_table_lookup(const struct layout_table *table,
+							     uint64_t sequence, uint64_t gpa)
+{
+	const struct layout_entry *entry = layout_table_guess(table, sequence, gpa);
+
+	if (entry && layout_load(&entry->gpa) + layout_load(&entry->size) - 1 < gpa)
+		return NULL;
+	return entry;
+}
+
+/*
+ * The same, with a copy of all there is to know. False when there is none, and when the look is no
+ * longer current: the caller asks layout_table_is_current() last of all anyway.
  */
 bool layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
 		       struct section_view *view);

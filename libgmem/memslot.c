@@ -7,11 +7,6 @@
 
 #include <errno.h>
 
-static const char *region_name(const struct section *section)
-{
-	return section->region ? section->region->config.name : "reserved";
-}
-
 static uint32_t kernel_flags(const struct section *section)
 {
 	uint32_t flags = 0;
@@ -67,16 +62,26 @@ static int set_slot(const struct gmem_vm *vm, const struct section *section, uin
 	return rc;
 }
 
+static const char *slot_hint(int error)
+{
+	if (error == -EEXIST)
+		return "; a memslot that was not made here is in the way";
+	if (error == -EINVAL)
+		return "; has the program a memslot of this number of its own (keep them apart "
+		       "with gmem_vm_config_set_slots()), or is the address beyond the guest's "
+		       "physical address width?";
+	return "";
+}
+
 static int slot_failed(const struct gmem_vm *vm, const struct section *section, const char *what,
 		       int error)
 {
 	log_error(vm->ctx,
 		  "VM descriptor %d: %s memslot %u of address space %u (region \"%s\", gpa %#llx, "
 		  "%#llx bytes, flags %#x) gives %s%s",
-		  vm->fd, what, section->slot, section->address_space, region_name(section),
+		  vm->fd, what, section->slot, section->address_space, region_name(section->region),
 		  (unsigned long long)section->gpa, (unsigned long long)section->size,
-		  kernel_flags(section), error_name(error),
-		  error == -EEXIST ? "; a slot that was not made here is in the way" : "");
+		  kernel_flags(section), error_name(error), slot_hint(error));
 	return error == -ENOMEM || error == -EEXIST ? error : -EIO;
 }
 
@@ -86,8 +91,8 @@ bool memslot_is_used(const struct gmem_vm *vm, const struct section *section)
 	       section->slot != GMEM_SLOT_NONE;
 }
 
-static int set_attributes(const struct gmem_vm *vm, uint64_t gpa, uint64_t size,
-			  uint64_t attributes)
+static int set_range_attributes(const struct gmem_vm *vm, uint64_t gpa, uint64_t size,
+				uint64_t attributes)
 {
 	struct gmem_kvm_memory_attributes request = {
 		.address = gpa,
@@ -102,34 +107,44 @@ static int set_attributes(const struct gmem_vm *vm, uint64_t gpa, uint64_t size,
 	return rc;
 }
 
+/*
+ * Under per-VM tracking the attribute belongs to the address and outlives the slot (kernel fact
+ * S6), so every section gets its own, also one that is never private: who was there before may
+ * have left some.
+ */
 static bool has_attributes(const struct gmem_vm *vm, const struct section *section)
 {
-	return vm->tracking == GMEM_TRACKING_VM && section->region && section->region->shadow &&
-	       !(section->flags & GMEM_MAP_ALIAS);
+	return vm->tracking == GMEM_TRACKING_VM && section->region && !section->address_space;
 }
 
-/*
- * Gives the addresses of all private pages an attribute. Under per-VM tracking it belongs to the
- * address and outlives the slot (kernel fact S6): it comes before the slot and goes after it.
- */
-static int set_private_attributes(const struct gmem_vm *vm, const struct section *section,
-				  uint64_t attributes)
+/* From the states of the section's pages: a call for each run. */
+static int set_attributes(const struct gmem_vm *vm, const struct section *section)
 {
-	uint64_t page_size = vm->caps.page_size, done = 0, size;
-	const struct state *state;
-	bool private;
+	unsigned int shift = vm->caps.page_shift;
+	uint64_t done = 0, size;
+	bool private = false;
 	int rc = 0;
 
 	if (!has_attributes(vm, section))
 		return 0;
-	state = &section->region->shadow->state;
 	for (; done < section->size && !rc; done += size) {
-		size = page_size * state_run(state, (section->offset + done) / page_size,
-					     (section->size - done) / page_size, &private);
-		if (private)
-			rc = set_attributes(vm, section->gpa + done, size, attributes);
+		size = section->size - done;
+		if (section->region->shadow)
+			size = state_run(&section->region->shadow->state,
+					 (section->offset + done) >> shift, size >> shift, &private)
+			       << shift;
+		rc = set_range_attributes(vm, section->gpa + done, size,
+					  private ? GMEM_KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);
 	}
 	return rc;
+}
+
+/* Back to all shared, which costs the kernel nothing where it is so. */
+static int clear_attributes(const struct gmem_vm *vm, const struct section *section)
+{
+	if (!has_attributes(vm, section))
+		return 0;
+	return set_range_attributes(vm, section->gpa, section->size, 0);
 }
 
 static int attributes_failed(const struct gmem_vm *vm, const struct section *section, int error)
@@ -137,24 +152,24 @@ static int attributes_failed(const struct gmem_vm *vm, const struct section *sec
 	log_error(vm->ctx,
 		  "VM descriptor %d: memory attributes of gpa %#llx (region \"%s\", %#llx bytes) "
 		  "give %s",
-		  vm->fd, (unsigned long long)section->gpa, region_name(section),
+		  vm->fd, (unsigned long long)section->gpa, region_name(section->region),
 		  (unsigned long long)section->size, error_name(error));
 	return error == -ENOMEM ? error : -EIO;
 }
 
 int memslot_add(struct gmem_vm *vm, const struct section *section)
 {
-	int rc = set_private_attributes(vm, section, GMEM_KVM_MEMORY_ATTRIBUTE_PRIVATE);
+	int rc = set_attributes(vm, section);
 
 	if (rc) {
-		set_private_attributes(vm, section, 0);
+		clear_attributes(vm, section);
 		return attributes_failed(vm, section, rc);
 	}
 	if (!memslot_is_used(vm, section))
 		return 0;
 	rc = set_slot(vm, section, section->size);
 	if (rc) {
-		set_private_attributes(vm, section, 0);
+		clear_attributes(vm, section);
 		return slot_failed(vm, section, "adding", rc);
 	}
 	return 0;
@@ -169,7 +184,7 @@ int memslot_remove(struct gmem_vm *vm, const struct section *section, bool *lost
 		rc = set_slot(vm, section, 0);
 	if (rc)
 		return slot_failed(vm, section, "deleting", rc);
-	rc = set_private_attributes(vm, section, 0);
+	rc = clear_attributes(vm, section);
 	if (!rc)
 		return 0;
 	*lost = memslot_add(vm, section) != 0;

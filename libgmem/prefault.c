@@ -18,6 +18,7 @@ struct part {
 	bool started;
 	int error;
 	uint64_t failed_offset;
+	bool failed_private; /* in the guest_memfd, not on the side the host sees */
 };
 
 /* The pages of a run that was shared a moment ago have turned private: they cannot be touched. */
@@ -47,6 +48,7 @@ static uint64_t prefault_run(struct part *part, uint64_t offset, uint64_t size, 
 		return 0;
 	}
 	part->failed_offset = offset;
+	part->failed_private = private;
 	return size;
 }
 
@@ -121,13 +123,15 @@ static void run_parts(struct part *parts, uint32_t count)
 static int report_failure(const struct part *part)
 {
 	const struct gmem_region *region = part->region;
+	const struct backing *side = part->failed_private ? &region->guest : region->host;
+	bool no_populate = part->error == -EINVAL && !part->failed_private;
 	int error = part->error;
 
 	log_error(region->vm->ctx, "region \"%s\": prefaulting its %s at offset %#llx gives %s%s",
-		  region->config.name, backing_memory_name(region->host->memory),
+		  region->config.name, backing_memory_name(side->memory),
 		  (unsigned long long)part->failed_offset, error_name(error),
-		  error == -EINVAL ? "; MADV_POPULATE_WRITE takes Linux 5.14" : "");
-	if (error == -EINVAL)
+		  no_populate ? "; MADV_POPULATE_WRITE takes Linux 5.14" : "");
+	if (no_populate)
 		return -EOPNOTSUPP;
 	/* hugetlb and tmpfs that are full */
 	if (error == -ENOMEM || error == -EFAULT || error == -ENOSPC)

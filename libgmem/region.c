@@ -122,6 +122,13 @@ static int check_host_side(const struct gmem_region *region)
 			  config->name, config->flags);
 		return -EINVAL;
 	}
+	if (config->needs & GMEM_NEED_HUGE_PAGES && host->memory == GMEM_MEMORY_SHMEM) {
+		log_error(region->vm->ctx,
+			  "region \"%s\": GMEM_NEED_HUGE_PAGES, but descriptor %d has none of its "
+			  "own; use a file on hugetlbfs, or GMEM_MEMORY_ANON",
+			  config->name, config->fd);
+		return -EOPNOTSUPP;
+	}
 	if (config->needs & GMEM_NEED_USERFAULTFD && !host->has_userfaultfd) {
 		log_error(region->vm->ctx,
 			  "region \"%s\": descriptor %d is on a file system without userfaultfd; "
@@ -142,9 +149,13 @@ static int map_host_side(struct gmem_region *region, const struct maker *maker)
 		.nodes = config->nodes,
 	};
 
-	/* Huge pages of hugetlb need no advice. */
-	if (config->needs & GMEM_NEED_HUGE_PAGES && region->host->memory != GMEM_MEMORY_HUGETLB)
+	if (config->needs & GMEM_NEED_HUGE_PAGES && region->host->memory == GMEM_MEMORY_ANON)
 		placement.flags |= GMEM_REGION_HUGE;
+	if (config->policy != GMEM_NUMA_DEFAULT && config->backing == GMEM_BACKING_SPLIT)
+		log_warning(region->vm->ctx,
+			    "region \"%s\": NUMA policy %u holds for shared pages; private ones go "
+			    "where the thread that first touches or prefaults them has its policy",
+			    config->name, config->policy);
 	return backing_map(region->host, maker, &placement);
 }
 
@@ -284,7 +295,7 @@ int gmem_region_describe(const struct gmem_region *region, char *buf, size_t siz
 		log_error(region->vm->ctx, "gmem_region_describe: buf is NULL with size %zu", size);
 		return -EINVAL;
 	}
-	memory = backing_memory_name(region->host->memory);
+	memory = backing_name(region->host);
 	switch (region->config.backing) {
 	case GMEM_BACKING_GUEST_MEMFD:
 		return snprintf(buf, size, "one guest_memfd, %s, %s",

@@ -186,11 +186,11 @@ static int check_mapping(const struct choice *choice)
 			      "instead",
 			      config->policy);
 	if (config->needs & GMEM_NEED_HUGE_PAGES && config->memory != GMEM_MEMORY_HUGETLB)
-		return refuse(choice, -EINVAL,
+		return refuse(choice, -EOPNOTSUPP,
 			      "GMEM_NEED_HUGE_PAGES on a mapping of the caller's that is not "
 			      "GMEM_MEMORY_HUGETLB; madvise() it before instead");
 	if (config->needs & GMEM_NEED_USERFAULTFD && config->memory == GMEM_MEMORY_DEVICE)
-		return refuse(choice, -EINVAL,
+		return refuse(choice, -EOPNOTSUPP,
 			      "GMEM_NEED_USERFAULTFD on device memory, which cannot have it");
 	return 0;
 }
@@ -205,6 +205,9 @@ static void choose_backing(struct choice *choice)
 	} else if (!vm_has_private(vm)) {
 		config->backing = GMEM_BACKING_PLAIN;
 		choice->reason = "because this VM has no private memory";
+	} else if (config->memory == GMEM_MEMORY_DEVICE) {
+		config->backing = GMEM_BACKING_PLAIN;
+		choice->reason = "because device memory is never private";
 	} else if (config->needs & NEEDS_NEVER_PRIVATE) {
 		config->backing = GMEM_BACKING_PLAIN;
 		choice->reason = "because private memory has no dirty log and no alias";
@@ -303,6 +306,11 @@ static int check_split(const struct choice *choice)
 			      "needs %#x: a guest_memfd has no huge pages or userfaultfd; use "
 			      "GMEM_MEMORY_SHMEM or GMEM_MEMORY_HUGETLB for the shared side",
 			      config->needs & NEEDS_OTHER_THAN_GUEST_MEMFD);
+	if (second && config->flags & FLAGS_OTHER_THAN_GUEST_MEMFD)
+		return refuse(choice, -EOPNOTSUPP,
+			      "flags %#x: a guest_memfd has no huge pages or KSM; use "
+			      "GMEM_MEMORY_SHMEM or GMEM_MEMORY_HUGETLB for the shared side",
+			      config->flags & FLAGS_OTHER_THAN_GUEST_MEMFD);
 	if (second &&
 	    (choice->vm->tracking == GMEM_TRACKING_VM || !caps_have_mmap(&choice->vm->caps) ||
 	     !(choice->vm->caps.guest_memfd_flags & GMEM_KVM_GUEST_MEMFD_FLAG_INIT_SHARED)))
@@ -310,13 +318,6 @@ static int check_split(const struct choice *choice)
 			      "a shared guest_memfd beside the private one takes tracking per "
 			      "guest_memfd and creation flags MMAP and INIT_SHARED; use "
 			      "GMEM_MEMORY_SHMEM");
-	if (config->policy != GMEM_NUMA_DEFAULT)
-		return refuse(
-			choice, -EOPNOTSUPP,
-			"NUMA policy %u cannot reach a guest_memfd that is not mapped; mbind() "
-			"the host address of the shared side, and set_mempolicy() where the "
-			"private pages are first touched",
-			config->policy);
 	if (config->memory == GMEM_MEMORY_DEVICE)
 		return refuse(choice, -EINVAL,
 			      "device memory cannot be the shared side; use GMEM_BACKING_PLAIN");
@@ -327,6 +328,12 @@ static int check_plain(const struct choice *choice)
 {
 	const struct gmem_region_config *config = choice->config;
 
+	if (config->state == GMEM_PRIVATE && config->needs & NEEDS_NEVER_PRIVATE)
+		return refuse(
+			choice, -EINVAL,
+			"needs %#x and GMEM_PRIVATE exclude each other: private memory has no "
+			"dirty log and no alias",
+			config->needs & NEEDS_NEVER_PRIVATE);
 	if (config->state == GMEM_PRIVATE)
 		return refuse(choice, -EINVAL,
 			      "plain memory is never private; use GMEM_BACKING_SPLIT or "
@@ -382,6 +389,26 @@ static int check_mergeable(const struct choice *choice)
 	return 0;
 }
 
+/* Transparent huge pages are sure on anonymous memory; on a memfd few hosts have them. */
+static int resolve_huge_pages(const struct choice *choice)
+{
+	struct gmem_region_config *config = choice->config;
+
+	if (!(config->needs & GMEM_NEED_HUGE_PAGES) || config->source == SOURCE_FD ||
+	    config->source == SOURCE_MAPPING)
+		return 0;
+	if (config->source == SOURCE_UNSET) {
+		config->source = SOURCE_MEMORY;
+		config->memory = GMEM_MEMORY_ANON;
+	}
+	if (config->memory == GMEM_MEMORY_SHMEM)
+		return refuse(choice, -EOPNOTSUPP,
+			      "GMEM_NEED_HUGE_PAGES on a memfd, which has them on few hosts "
+			      "(/sys/kernel/mm/transparent_hugepage/shmem_enabled); use "
+			      "GMEM_MEMORY_ANON or GMEM_MEMORY_HUGETLB");
+	return 0;
+}
+
 static void resolve_state(struct choice *choice)
 {
 	struct gmem_region_config *config = choice->config;
@@ -413,7 +440,9 @@ int region_config_resolve(struct gmem_region_config *config, struct gmem_vm *vm,
 	if (rc)
 		return rc;
 	resolve_state(&choice);
-	rc = check_init_shared(&choice);
+	rc = resolve_huge_pages(&choice);
+	if (!rc)
+		rc = check_init_shared(&choice);
 	*reason = choice.reason;
 	return rc;
 }

@@ -30,6 +30,12 @@ static inline bool section_is_reserved(const struct section *section)
 	return !section->region;
 }
 
+/* For messages. */
+static inline const char *region_name(const struct gmem_region *region)
+{
+	return region ? region->config.name : "(reserved)";
+}
+
 static inline uint64_t section_host(const struct section *section)
 {
 	return section->region ? section->region->host->host + section->offset : 0;

@@ -5,6 +5,7 @@
 #include "vm.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 /* A child has one thread, and inherits the lock in whatever state it was. */
 static void lock(struct gmem_vm *vm)
@@ -37,7 +38,6 @@ static struct shadow *take_from_pool(struct gmem_vm *vm, uint64_t pages)
 
 struct shadow *shadow_get(struct gmem_vm *vm, uint64_t pages, bool all_private)
 {
-	unsigned int page_shift = (unsigned int)__builtin_ctzll(vm->caps.page_size);
 	struct shadow *shadow = take_from_pool(vm, pages);
 
 	if (shadow) {
@@ -47,7 +47,7 @@ struct shadow *shadow_get(struct gmem_vm *vm, uint64_t pages, bool all_private)
 	shadow = calloc(1, sizeof(*shadow));
 	if (!shadow)
 		return NULL;
-	if (state_init(&shadow->state, &vm->kernel, pages, page_shift, all_private)) {
+	if (state_init(&shadow->state, &vm->kernel, pages, vm->caps.page_shift, all_private)) {
 		free(shadow);
 		return NULL;
 	}
@@ -58,8 +58,9 @@ void shadow_put(struct gmem_vm *vm, struct shadow *shadow)
 {
 	if (!shadow)
 		return;
-	/* What waits in the pool holds address space alone. */
-	state_reset(&shadow->state, &vm->kernel, false);
+	/* What waits in the pool holds address space alone; shadow_get() makes it good again. */
+	kernel_madvise(&vm->kernel, address_of(shadow->state.words), shadow->state.length,
+		       MADV_DONTNEED);
 	lock(vm);
 	shadow->next = vm->shadows;
 	vm->shadows = shadow;

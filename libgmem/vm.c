@@ -69,7 +69,12 @@ static int check_tracking(const struct gmem_vm *vm)
 	if (wanted == GMEM_TRACKING_AUTO || wanted == GMEM_TRACKING_NONE ||
 	    wanted == caps->tracking)
 		return 0;
-	if (!caps->guest_memfd)
+	if (!caps->have_kvm)
+		log_error(vm->ctx,
+			  "no VM descriptor: tracking %s was asked for, and takes one of a VM with "
+			  "private memory",
+			  caps_tracking_name(wanted));
+	else if (!caps->guest_memfd)
 		log_error(vm->ctx,
 			  "VM descriptor %d: tracking %s was asked for, but this kernel has no "
 			  "guest_memfd for this VM; Linux 6.8 with CONFIG_KVM_GUEST_MEMFD has it",
@@ -110,9 +115,9 @@ static int check_config(struct gmem_vm *vm)
 	     __builtin_add_overflow(config->first_slot, config->slot_count, &last) ||
 	     last > vm->caps.slots)) {
 		log_error(vm->ctx,
-			  "VM descriptor %d: memslots %u and the %u after it are out of range; the "
-			  "kernel has %u",
-			  vm->fd, config->first_slot, config->slot_count, vm->caps.slots);
+			  "VM descriptor %d: %u memslots (0: all) from number %u on are not to be "
+			  "had; the kernel has %u, from 0 on",
+			  vm->fd, config->slot_count, config->first_slot, vm->caps.slots);
 		return -EINVAL;
 	}
 	if (!config->slot_count && vm->caps.have_kvm)
@@ -181,10 +186,11 @@ int gmem_vm_new(struct gmem_ctx *ctx, int vm_fd, const struct gmem_vm_config *co
 	struct gmem_vm *made;
 	int rc;
 
-	if (!vm || vm_fd < -1) {
+	if (!vm || vm_fd < -1 || (ctx && !ctx->kernel.call)) {
 		log_error(ctx, "gmem_vm_new: %s",
-			  vm ? "the VM descriptor is below -1"
-			     : "vm is NULL, it must be an address");
+			  !vm          ? "vm is NULL, it must be an address"
+			  : vm_fd < -1 ? "the VM descriptor is below -1"
+				       : "the context's kernel has no function to call");
 		if (vm)
 			*vm = NULL;
 		return -EINVAL;
@@ -214,6 +220,7 @@ void gmem_vm_free(struct gmem_vm *vm)
 {
 	if (!vm)
 		return;
+	atomic_store(&vm->ended, true);
 	layout_clear(vm->layout);
 	vm_put(vm);
 }

@@ -38,6 +38,7 @@ struct gmem_vm {
 	/* One page that is wiped by fork(): 1 where the VM was made, 0 in a child. */
 	_Atomic uint32_t *mark;
 	struct layout *layout;
+	_Atomic bool ended; /* the caller's handle is gone, and perhaps KVM's VM */
 	/* Shadows of dead regions, kept because readers of the layout may still look at them. */
 	pthread_mutex_t shadows_lock;
 	struct shadow *shadows;

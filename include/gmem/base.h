@@ -86,18 +86,18 @@ typedef void (*gmem_free_fn)(void *opaque);
  * section stays mapped.
  */
 struct gmem_run {
-	uint64_t gpa;       /**< first guest-physical address */
-	uint64_t size;      /**< in bytes; gpa + size never overflows */
-	uint64_t offset;    /**< of gpa in its region */
-	uint64_t tag;       /**< the region's, gmem_region_config_set_tag() */
-	void *host;         /**< gpa in this process; NULL where it has none */
-	uint64_t fd_offset; /**< of gpa in fd */
-	int32_t fd;         /**< file of the host's side; -1 where anonymous */
-	uint32_t state;     /**< GMEM_SHARED, GMEM_PRIVATE, both, GMEM_HOLE */
-	uint32_t flags;     /**< GMEM_MAP_* of the section */
-	uint32_t slot;      /**< memslot, or GMEM_SLOT_NONE */
-	uint32_t kind;      /**< GMEM_KIND_* */
-	uint32_t padding;   /**< zero */
+	uint64_t gpa;        /**< first guest-physical address */
+	uint64_t size;       /**< in bytes; gpa + size never overflows */
+	uint64_t offset;     /**< of gpa in its region */
+	uint64_t tag;        /**< the region's, gmem_region_config_set_tag() */
+	void *host;          /**< gpa in this process; NULL where it has none */
+	uint64_t fd_offset;  /**< of gpa in fd */
+	int32_t fd;          /**< file of the host's side; -1 where anonymous */
+	uint32_t state;      /**< GMEM_SHARED, GMEM_PRIVATE, both, GMEM_HOLE */
+	uint32_t flags;      /**< GMEM_MAP_* of the section */
+	uint32_t slot;       /**< memslot, or GMEM_SLOT_NONE */
+	uint32_t kind;       /**< GMEM_KIND_* */
+	int32_t guest_memfd; /**< the region's, where gpa is at offset; -1: none */
 	uint64_t reserved[7];
 };
 

@@ -8,8 +8,9 @@
  * number and passes the rest on. It is one function and not a table of functions, so that a call
  * added later changes no struct, and so that "fail the third ioctl" is one line.
  *
- * What the C library does on its own behalf does not go through here: malloc(), and the threads
- * that gmem_region_prefault() starts when it is asked for more than one.
+ * What the C library does on its own behalf does not go through here: malloc(), mutexes (futex(2)),
+ * and the threads that gmem_region_prefault() starts when it is asked for more than one (clone(2),
+ * rt_sigprocmask(2) and what else they take).
  */
 #ifndef GMEM_KERNEL_H
 #define GMEM_KERNEL_H

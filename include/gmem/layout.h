@@ -34,7 +34,13 @@ extern "C" {
 /** @name Memslot of a section
  * @{ */
 #define GMEM_SLOT_AUTO 0xffffffffu /**< the library chooses the lowest free one */
-#define GMEM_SLOT_NONE 0xfffffffeu /**< the caller programs KVM himself */
+/**
+ * The caller programs KVM himself: adds a memslot after gmem_vm_map() with what the gmem_run of the
+ * section says (host, and guest_memfd at offset where it is not -1), and deletes it before
+ * gmem_vm_unmap(), after which memory and descriptors may be gone. Attributes of addresses (per-VM
+ * tracking) are set by the library all the same.
+ */
+#define GMEM_SLOT_NONE 0xfffffffeu
 /** @} */
 
 /** Sections and reserved ranges that one VM can have. */
@@ -50,7 +56,8 @@ extern "C" {
  *                a device: it counts as a hole, and may overlap other reserved ranges
  * @param offset  in the region, page-aligned; 0 without region
  * @param size    page-aligned, not 0; at most gmem_vm_info.max_section with a memslot
- * @param slot    a number, GMEM_SLOT_AUTO or GMEM_SLOT_NONE; not a number without region or KVM
+ * @param slot    a number that nobody else has in use (gmem_vm_config_set_slots()),
+ *                GMEM_SLOT_AUTO or GMEM_SLOT_NONE; not a number without region or KVM
  * @param flags   GMEM_MAP_READONLY, DIRTY_LOG, DEVICE; 0 without region
  * @return 0; -EINVAL, -ENOMEM, -EEXIST (address, slot, or pages of a guest_memfd that are mapped
  *         elsewhere: use gmem_vm_map_alias()), -ENOSPC (no memslot or section left), -EOPNOTSUPP
@@ -84,7 +91,8 @@ GMEM_API int gmem_vm_map_alias(struct gmem_vm *vm, uint32_t address_space, uint6
  * not inherit attributes.
  *
  * @param vm         not NULL
- * @param gpa, size  must cover whole sections, and at least one
+ * @param gpa, size  must cover whole sections, and at least one. Exactly those of a reserved range
+ *                   take away that one alone, and one only, whatever overlaps it.
  * @return 0; -EINVAL (also: it would cut a section), -ENOENT, -ENOMEM, -ECANCELED (several slots,
  *         and the pause callback refused), -EDEADLK, -EIO. Threads: any. Since: 0.1
  */

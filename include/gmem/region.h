@@ -52,18 +52,19 @@ struct gmem_region_config;
  * By default a region is left out of core dumps and of children after fork(). A mapping of the
  * caller's is not advised in any way; these flags are refused on it.
  * @{ */
-#define GMEM_REGION_DUMP (1u << 0)       /**< put into core dumps */
-#define GMEM_REGION_FORK (1u << 1)       /**< let children have it too */
-#define GMEM_REGION_HUGE (1u << 2)       /**< advise transparent huge pages */
-#define GMEM_REGION_NO_HUGE (1u << 3)    /**< advise against them */
-#define GMEM_REGION_MERGEABLE (1u << 4)  /**< let KSM merge it; only anonymous memory */
-#define GMEM_REGION_NO_RESERVE (1u << 5) /**< do not reserve swap or huge pages */
+#define GMEM_REGION_DUMP (1u << 0)      /**< put into core dumps */
+#define GMEM_REGION_FORK (1u << 1)      /**< let children have it too */
+#define GMEM_REGION_HUGE (1u << 2)      /**< advise transparent huge pages */
+#define GMEM_REGION_NO_HUGE (1u << 3)   /**< advise against them */
+#define GMEM_REGION_MERGEABLE (1u << 4) /**< let KSM merge it; only anonymous memory */
+/** Do not reserve swap (of anonymous memory; a memfd never does) or huge pages. */
+#define GMEM_REGION_NO_RESERVE (1u << 5)
 /** @} */
 
 /** @name What a region must be able to do, for gmem_region_config_set_needs()
  * @{ */
 #define GMEM_NEED_DIRTY_LOG (1u << 0)   /**< dirty logging of its sections */
-#define GMEM_NEED_HUGE_PAGES (1u << 1)  /**< huge pages on the side the host sees */
+#define GMEM_NEED_HUGE_PAGES (1u << 1)  /**< huge pages on the side the host sees: not a memfd */
 #define GMEM_NEED_USERFAULTFD (1u << 2) /**< userfaultfd on the side the host sees */
 #define GMEM_NEED_ALIAS (1u << 3)       /**< a second address: gmem_vm_map_alias() */
 /** @} */
@@ -169,12 +170,16 @@ GMEM_API void gmem_region_config_set_state(struct gmem_region_config *config, ui
 GMEM_API void gmem_region_config_set_flags(struct gmem_region_config *config, uint32_t flags);
 
 /**
- * @brief NUMA policy. On a guest_memfd it needs a kernel that honours it there (6.19 does), and
- * then holds for private pages too; elsewhere the region is refused with -EOPNOTSUPP, rather than
- * placed anywhere in silence.
+ * @brief NUMA policy of the side the host sees, for pages that come later: those that are there
+ * stay where they are.
+ *
+ * On one guest_memfd it needs a kernel that honours it there (6.19 does), and then holds for private
+ * pages too; elsewhere the region is refused with -EOPNOTSUPP, rather than placed anywhere in
+ * silence. Private pages of a split region go where the thread that first touches or prefaults
+ * them has its policy (set_mempolicy(2)); a warning says so.
  *
  * @param config  NULL is ignored
- * @param policy  GMEM_NUMA_*
+ * @param policy  GMEM_NUMA_*; with PREFERRED the kernel looks at the first node alone
  * @param nodes   bit mask, copied; NULL or empty with GMEM_NUMA_DEFAULT, else not empty
  * @param bits    bits in nodes, at most GMEM_NUMA_BITS
  *
@@ -227,7 +232,11 @@ GMEM_API void gmem_region_config_set_mapping(struct gmem_region_config *config, 
 /**
  * @brief Makes a region. Every descriptor of it is close-on-exec (KVM has no flag for that: what
  * another thread executes during this call may still inherit a guest_memfd). The size of a memfd
- * is sealed.
+ * is sealed. Host mappings begin at a multiple of a huge page, so that KVM can use these where
+ * guest-physical address and offset do too.
+ *
+ * A process whose RLIMIT_FSIZE is below size gets SIGXFSZ for a memfd; where it ignores that, the
+ * call fails with -EINVAL.
  *
  * @param vm      not NULL; it may be freed before the region
  * @param size    in bytes; a non-zero multiple of the page size in use (of a huge page with
@@ -283,8 +292,9 @@ struct gmem_region_info {
 GMEM_API int gmem_region_get_info(const struct gmem_region *region, struct gmem_region_info *info);
 
 /**
- * @brief Says in one line what a region got, and why: "split: guest_memfd and memfd, because
- * this VM tracks private memory per VM, where a guest_memfd cannot hold shared pages".
+ * @brief Says in one line what a region got, and why: "split: guest_memfd for private pages, memfd
+ * for shared, because this VM tracks private memory per VM, where a guest_memfd cannot hold shared
+ * pages".
  *
  * @param region  not NULL
  * @param buf     may be NULL when size is 0
@@ -304,8 +314,9 @@ GMEM_API int gmem_region_describe(const struct gmem_region *region, char *buf, s
  * @param threads  1 to GMEM_PREFAULT_THREADS. 1: the calling thread. More are started and have
  *                 ended when it returns; fewer if the host has no more. Callers with threads of
  *                 their own call it on parts.
- * @return 0; -EINVAL, -ENOMEM, -EOPNOTSUPP (a device's memory), -EIO. On failure some pages are
- *         allocated. Threads: any. Since: 0.1
+ * @return 0; -EINVAL, -ENOMEM, -EOPNOTSUPP (a device's memory, a mapping of the caller's that is
+ *         not writable, or Linux before 5.14), -EIO. On failure some pages are allocated.
+ *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_region_prefault(struct gmem_region *region, uint64_t offset, uint64_t size,
 				  uint32_t threads);

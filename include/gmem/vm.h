@@ -81,6 +81,9 @@ GMEM_API void gmem_vm_config_set_tracking(struct gmem_vm_config *config, uint32_
 /**
  * @brief The memslots that GMEM_SLOT_AUTO may use, in every address space.
  *
+ * A program that makes memslots of its own in the same VM must keep the two apart: KVM takes a
+ * call for a number that is in use as a move of that slot, and it is gone from where it was.
+ *
  * @param config  NULL is ignored
  * @param first   number of the first, default 0
  * @param count   how many; 0, the default, means all the kernel has from first on
@@ -110,8 +113,10 @@ GMEM_API void gmem_vm_config_set_pause(struct gmem_vm_config *config, gmem_pause
 /**
  * @brief Takes charge of a VM's guest memory.
  *
- * Asks the kernel what it has (KVM_CHECK_EXTENSION on the VM) and, where guest_memfd exists,
- * tries in-place tracking on a one-page file, which is closed again. Nothing of the VM changes.
+ * Asks the kernel what it has (KVM_CHECK_EXTENSION on the VM) and, where guest_memfd exists and
+ * is not tracked per VM, tries in-place tracking on a one-page file, which is closed again. (What
+ * another thread executes meanwhile may inherit it: KVM has no flag for close-on-exec.) Nothing of
+ * the VM changes.
  *
  * @param ctx     NULL for the default
  * @param vm_fd   borrowed, and used until gmem_vm_free(). It may be closed before that, which
@@ -119,7 +124,8 @@ GMEM_API void gmem_vm_config_set_pause(struct gmem_vm_config *config, gmem_pause
  *                plain regions, no memslots.
  * @param config  copied; NULL for the defaults
  * @param[out] vm owned by the caller: gmem_vm_free(); NULL on failure
- * @return 0; -EINVAL (vm is NULL, vm_fd below -1, a setting out of range), -EBADF (vm_fd is not
+ * @return 0; -EINVAL (vm is NULL, vm_fd below -1, a setting out of range, a context whose kernel
+ *         has no function), -EBADF (vm_fd is not
  *         open, or not a KVM VM), -ENOMEM, -EMFILE, -EOPNOTSUPP (a forced mode is missing; the
  *         message says what would provide it), -EIO. Threads: any. Since: 0.1
  */
@@ -129,7 +135,8 @@ GMEM_API int gmem_vm_new(struct gmem_ctx *ctx, int vm_fd, const struct gmem_vm_c
 /**
  * @brief Lets go of a VM.
  *
- * Its sections end, and what keeps their regions alive is then the caller's handles alone.
+ * Its sections end, and what keeps their regions alive is then the caller's handles alone. A
+ * change that is left can only be freed.
  * Memslots are left to die with the VM, which must not run any more: unmap first if it lives on.
  *
  * @param vm  NULL is ignored

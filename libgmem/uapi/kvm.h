@@ -9,27 +9,12 @@
 #define GMEM_UAPI_KVM_H
 
 #include <assert.h>
+#include <linux/ioctl.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * ioctl numbers as asm-generic/ioctl.h encodes them: direction in bits 31:30 (1 = write,
- * 2 = read), size in 29:16, type 0xae (KVMIO) in 15:8, number in 7:0.
- */
-#define GMEM_KVM_GET_API_VERSION 0xae00u             /* api.rst 4.1; on /dev/kvm only */
-#define GMEM_KVM_CREATE_VM 0xae01u                   /* 4.2 */
-#define GMEM_KVM_CHECK_EXTENSION 0xae03u             /* 4.4 */
-#define GMEM_KVM_GET_VCPU_MMAP_SIZE 0xae04u          /* 4.5 */
-#define GMEM_KVM_CREATE_VCPU 0xae41u                 /* 4.7 */
-#define GMEM_KVM_GET_DIRTY_LOG 0x4010ae42u           /* 4.8 */
-#define GMEM_KVM_SET_USER_MEMORY_REGION 0x4020ae46u  /* 4.35 */
-#define GMEM_KVM_SET_USER_MEMORY_REGION2 0x40a0ae49u /* 4.140 */
-#define GMEM_KVM_RUN 0xae80u                         /* 4.10 */
-#define GMEM_KVM_SET_MEMORY_ATTRIBUTES 0x4020aed2u   /* 4.141; on the VM */
-#define GMEM_KVM_SET_MEMORY_ATTRIBUTES2 0xc080aed2u  /* on a guest_memfd; in-place series */
-#define GMEM_KVM_CREATE_GUEST_MEMFD 0xc040aed4u      /* 4.142 */
-#define GMEM_KVM_HAS_DEVICE_ATTR 0x4018aee3u         /* 4.81 */
-#define GMEM_KVM_GET_DEVICE_ATTR 0x4018aee2u         /* 4.80 */
+/* KVMIO of linux/kvm.h. */
+#define GMEM_KVMIO 0xae
 
 /* Capabilities: the KVM_CAP_* list of linux/kvm.h. */
 #define GMEM_KVM_CAP_USER_MEMORY 3u
@@ -139,5 +124,37 @@ static_assert(sizeof(struct gmem_kvm_memory_attributes2) == 128, "in-place serie
 static_assert(offsetof(struct gmem_kvm_memory_attributes2, error_offset) == 32, "in-place series");
 static_assert(sizeof(struct gmem_kvm_create_guest_memfd) == 64, "api.rst 4.142");
 static_assert(sizeof(struct gmem_kvm_device_attr) == 24, "api.rst 4.80");
+
+/* Requests, with the sections of api.rst. */
+#define GMEM_KVM_GET_API_VERSION _IO(GMEM_KVMIO, 0x00) /* 4.1; on /dev/kvm only */
+#define GMEM_KVM_CREATE_VM _IO(GMEM_KVMIO, 0x01)       /* 4.2 */
+#define GMEM_KVM_CHECK_EXTENSION _IO(GMEM_KVMIO, 0x03) /* 4.4 */
+#define GMEM_KVM_CREATE_VCPU _IO(GMEM_KVMIO, 0x41)     /* 4.7 */
+/* 4.35 */
+#define GMEM_KVM_SET_USER_MEMORY_REGION                                                            \
+	_IOW(GMEM_KVMIO, 0x46, struct gmem_kvm_userspace_memory_region)
+/* 4.140 */
+#define GMEM_KVM_SET_USER_MEMORY_REGION2                                                           \
+	_IOW(GMEM_KVMIO, 0x49, struct gmem_kvm_userspace_memory_region2)
+/* 4.141; on the VM */
+#define GMEM_KVM_SET_MEMORY_ATTRIBUTES _IOW(GMEM_KVMIO, 0xd2, struct gmem_kvm_memory_attributes)
+/* In-place series; on a guest_memfd */
+#define GMEM_KVM_SET_MEMORY_ATTRIBUTES2 _IOWR(GMEM_KVMIO, 0xd2, struct gmem_kvm_memory_attributes2)
+/* 4.142 */
+#define GMEM_KVM_CREATE_GUEST_MEMFD _IOWR(GMEM_KVMIO, 0xd4, struct gmem_kvm_create_guest_memfd)
+/* 4.80, 4.81 */
+#define GMEM_KVM_GET_DEVICE_ATTR _IOW(GMEM_KVMIO, 0xe2, struct gmem_kvm_device_attr)
+#define GMEM_KVM_HAS_DEVICE_ATTR _IOW(GMEM_KVMIO, 0xe3, struct gmem_kvm_device_attr)
+
+/* What these come to where requests are encoded as asm-generic/ioctl.h does. */
+#if defined(__x86_64__) || defined(__aarch64__) || defined(__riscv)
+static_assert(GMEM_KVM_SET_USER_MEMORY_REGION == 0x4020ae46, "linux/kvm.h");
+static_assert(GMEM_KVM_SET_USER_MEMORY_REGION2 == 0x40a0ae49, "linux/kvm.h");
+static_assert(GMEM_KVM_SET_MEMORY_ATTRIBUTES == 0x4020aed2, "linux/kvm.h");
+static_assert(GMEM_KVM_SET_MEMORY_ATTRIBUTES2 == 0xc080aed2, "in-place series");
+static_assert(GMEM_KVM_CREATE_GUEST_MEMFD == 0xc040aed4, "linux/kvm.h");
+static_assert(GMEM_KVM_GET_DEVICE_ATTR == 0x4018aee2, "linux/kvm.h");
+static_assert(GMEM_KVM_HAS_DEVICE_ATTR == 0x4018aee3, "linux/kvm.h");
+#endif
 
 #endif /* GMEM_UAPI_KVM_H */
