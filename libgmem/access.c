@@ -70,8 +70,8 @@ static uint32_t query_states(const struct look *look, const struct place *place,
 	if (!shadow || !look_is_current(look))
 		return GMEM_SHARED;
 	if (first == last)
-		return state_is_private(&shadow->state, first) ? GMEM_PRIVATE : GMEM_SHARED;
-	return state_query(&shadow->state, first, last - first + 1);
+		return gmem_state_is_private(&shadow->state, first) ? GMEM_PRIVATE : GMEM_SHARED;
+	return gmem_state_query(&shadow->state, first, last - first + 1);
 }
 
 static int check_range(const struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size)
@@ -163,7 +163,7 @@ int gmem_vm_translate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t 
 
 	if (host)
 		*host = NULL;
-	rc = vm_check(vm, "gmem_vm_translate");
+	rc = gmem_vm_check(vm, "gmem_vm_translate");
 	if (rc)
 		return rc;
 	if (!host || flags & ~GMEM_ACCESS_WRITE) {
@@ -215,7 +215,7 @@ static int state_of_range(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
 {
 	struct look look;
 	uint32_t state;
-	int rc = vm_check(vm, "gmem_vm_get_state");
+	int rc = gmem_vm_check(vm, "gmem_vm_get_state");
 
 	if (!rc)
 		rc = check_range(vm, "gmem_vm_get_state", gpa, size);
@@ -242,7 +242,7 @@ static __attribute__((noinline)) int state_of_page(struct gmem_vm *vm, uint64_t 
 	if (!shadow || (offset + size - 1) >> vm->caps.page_shift != page ||
 	    !layout_table_is_current(table, sequence))
 		return state_of_range(vm, gpa, size);
-	private = state_is_private(&shadow->state, page);
+	private = gmem_state_is_private(&shadow->state, page);
 	if (!layout_table_is_current(table, sequence))
 		return state_of_range(vm, gpa, size);
 	return private ? GMEM_PRIVATE : GMEM_SHARED;
@@ -322,9 +322,9 @@ static void limit_to_state(const struct look *look, const struct section_view *v
 
 	if (!view->shadow)
 		return;
-	run->size =
-		state_run(&view->shadow->state, run->offset >> shift, run->size >> shift, &private)
-		<< shift;
+	run->size = gmem_state_run(&view->shadow->state, run->offset >> shift, run->size >> shift,
+				   &private)
+		    << shift;
 	run->state = private ? GMEM_PRIVATE : GMEM_SHARED;
 }
 
@@ -334,7 +334,7 @@ static int look_at_run(const struct look *look, uint64_t gpa, struct gmem_run *r
 
 	/* Nothing of an earlier look, which was not current, may stay. */
 	memset(run, 0, sizeof(*run));
-	if (!layout_table_find(look->table, look->sequence, gpa, &view))
+	if (!gmem_layout_table_find(look->table, look->sequence, gpa, &view))
 		return 0;
 	if (view.gpa > gpa) {
 		fill_hole(gpa, view.gpa, run);
@@ -347,7 +347,7 @@ static int look_at_run(const struct look *look, uint64_t gpa, struct gmem_run *r
 
 static int check_run(struct gmem_vm *vm, const char *function, struct gmem_run *run)
 {
-	int rc = vm_check(vm, function);
+	int rc = gmem_vm_check(vm, function);
 
 	if (!rc && !run) {
 		log_error(vm->ctx, "%s: run is NULL, it must be an address", function);
@@ -390,14 +390,14 @@ int gmem_vm_next_section(struct gmem_vm *vm, uint64_t gpa, struct gmem_run *run)
 	do {
 		look = look_begin(vm);
 		memset(run, 0, sizeof(*run));
-		rc = layout_table_find(look.table, look.sequence, gpa, &view);
+		rc = gmem_layout_table_find(look.table, look.sequence, gpa, &view);
 		if (!rc)
 			continue;
 		fill_run(&view, view.gpa, run);
 		if (view.shadow)
-			run->state = state_query(&view.shadow->state,
-						 view.offset >> vm->caps.page_shift,
-						 view.size >> vm->caps.page_shift);
+			run->state = gmem_state_query(&view.shadow->state,
+						      view.offset >> vm->caps.page_shift,
+						      view.size >> vm->caps.page_shift);
 	} while (!look_is_current(&look));
 	return rc;
 }

@@ -19,13 +19,13 @@
 /* Largest prefix "gmem:", the name, NUL. */
 #define MAPPING_NAME_LENGTH (GMEM_NAME_LENGTH + 8u)
 
-void backing_init(struct backing *backing)
+void gmem_backing_init(struct backing *backing)
 {
 	memset(backing, 0, sizeof(*backing));
 	backing->fd = -1;
 }
 
-int backing_error(int error)
+int gmem_backing_error(int error)
 {
 	switch (error) {
 	case -ENFILE:
@@ -43,14 +43,14 @@ int backing_error(int error)
 static int advise(const struct backing *backing, const struct maker *maker, int advice,
 		  const char *name)
 {
-	int rc = kernel_madvise(maker->kernel, backing->host, backing->size, advice);
+	int rc = gmem_kernel_madvise(maker->kernel, backing->host, backing->size, advice);
 
 	if (!rc)
 		return 0;
 	log_error(maker->ctx, "region \"%s\": %s on its %s gives %s%s", maker->name, name,
-		  backing_name(backing), error_name(rc),
+		  gmem_backing_name(backing), gmem_error_name(rc),
 		  rc == -EINVAL ? "; this kernel lacks it" : "");
-	return rc == -EINVAL ? -EOPNOTSUPP : backing_error(rc);
+	return rc == -EINVAL ? -EOPNOTSUPP : gmem_backing_error(rc);
 }
 
 static int advise_all(const struct backing *backing, const struct maker *maker, uint32_t flags)
@@ -78,16 +78,16 @@ static int check_policy_of_file(const struct backing *backing, const struct make
 				uint32_t policy)
 {
 	int mode = -1, rc;
-	int64_t second = kernel_mmap(maker->kernel, 0, maker->page_size, PROT_READ, MAP_SHARED,
-				     backing->fd, backing->fd_offset);
+	int64_t second = gmem_kernel_mmap(maker->kernel, 0, maker->page_size, PROT_READ, MAP_SHARED,
+					  backing->fd, backing->fd_offset);
 
 	if (second < 0) {
 		log_error(maker->ctx, "region \"%s\": no second mapping to check mbind() with: %s",
-			  maker->name, error_name((int)second));
-		return backing_error((int)second);
+			  maker->name, gmem_error_name((int)second));
+		return gmem_backing_error((int)second);
 	}
-	rc = kernel_get_mempolicy(maker->kernel, &mode, NULL, 0, (uint64_t)second);
-	kernel_munmap(maker->kernel, (uint64_t)second, maker->page_size);
+	rc = gmem_kernel_get_mempolicy(maker->kernel, &mode, NULL, 0, (uint64_t)second);
+	gmem_kernel_munmap(maker->kernel, (uint64_t)second, maker->page_size);
 	if (!rc && (uint32_t)mode == policy)
 		return 0;
 	log_error(maker->ctx,
@@ -111,17 +111,17 @@ static int bind_to_nodes(const struct backing *backing, const struct maker *make
 	if (placement->policy == GMEM_NUMA_DEFAULT)
 		return 0;
 	/* The kernel takes one bit less than it is told of (mm/mempolicy.c get_nodes()). */
-	rc = kernel_mbind(maker->kernel, backing->host, backing->size, mode[placement->policy],
-			  placement->nodes, (uint64_t)placement->bits + 1, 0);
+	rc = gmem_kernel_mbind(maker->kernel, backing->host, backing->size, mode[placement->policy],
+			       placement->nodes, (uint64_t)placement->bits + 1, 0);
 	if (rc) {
 		log_error(maker->ctx,
 			  "region \"%s\": NUMA policy %u on nodes %#llx... gives %s; nodes must be "
 			  "online and allowed to this process",
 			  maker->name, placement->policy, (unsigned long long)placement->nodes[0],
-			  error_name(rc));
+			  gmem_error_name(rc));
 		if (rc == -EINVAL)
 			return rc;
-		return rc == -ENOSYS ? -EOPNOTSUPP : backing_error(rc);
+		return rc == -ENOSYS ? -EOPNOTSUPP : gmem_backing_error(rc);
 	}
 	if (backing->memory == GMEM_MEMORY_GUEST_MEMFD)
 		return check_policy_of_file(backing, maker, (uint32_t)mode[placement->policy]);
@@ -134,7 +134,7 @@ static void name_anonymous(const struct backing *backing, const struct maker *ma
 	char name[MAPPING_NAME_LENGTH];
 
 	(void)snprintf(name, sizeof(name), "gmem:%s", maker->name);
-	kernel_name_mapping(maker->kernel, backing->host, backing->size, name);
+	gmem_kernel_name_mapping(maker->kernel, backing->host, backing->size, name);
 }
 
 static const char *map_hint(const struct backing *backing, int error)
@@ -152,15 +152,15 @@ static const char *map_hint(const struct backing *backing, int error)
 static int map_failed(const struct backing *backing, const struct maker *maker, int error)
 {
 	log_error(maker->ctx, "region \"%s\": mapping %#llx bytes of its %s gives %s%s",
-		  maker->name, (unsigned long long)backing->size, backing_name(backing),
-		  error_name(error), map_hint(backing, error));
+		  maker->name, (unsigned long long)backing->size, gmem_backing_name(backing),
+		  gmem_error_name(error), map_hint(backing, error));
 	if (backing->fd_is_callers) {
 		if (error == -ENODEV || error == -EACCES || error == -EPERM)
 			return -EBADF;
 		if (error == -EINVAL)
 			return -EINVAL;
 	}
-	return error == -EAGAIN ? -ENOMEM : backing_error(error);
+	return error == -EAGAIN ? -ENOMEM : gmem_backing_error(error);
 }
 
 /*
@@ -173,42 +173,28 @@ static uint64_t huge_page_size(const struct maker *maker)
 	return maker->page_size * (maker->page_size / 8);
 }
 
-static int64_t map_anywhere(const struct backing *backing, const struct maker *maker, int flags)
+/*
+ * Where so much would fit, aligned: 0 where it need not be, or a negative errno. Somebody else may be faster to map
+ * something there; then the kernel goes elsewhere, and all that is lost is the alignment.
+ */
+static int64_t find_aligned(const struct backing *backing, const struct maker *maker)
 {
-	return kernel_mmap(maker->kernel, 0, backing->size, PROT_READ | PROT_WRITE, flags,
-			   backing->fd, backing->fd_offset);
-}
-
-/* Reserves more than is needed, maps into the middle of that, and gives back what is around. */
-static int64_t map_aligned(const struct backing *backing, const struct maker *maker, int flags)
-{
-	uint64_t alignment = huge_page_size(maker), room, start, end;
-	int64_t reserved, address;
+	uint64_t alignment = huge_page_size(maker), room;
+	int64_t address;
 
 	if (backing->size < alignment || backing->memory == GMEM_MEMORY_HUGETLB ||
 	    __builtin_add_overflow(backing->size, alignment, &room))
-		return map_anywhere(backing, maker, flags);
-	reserved = kernel_mmap(maker->kernel, 0, room, PROT_NONE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (reserved < 0)
-		return reserved;
-	start = round_up((uint64_t)reserved, alignment);
-	end = start + backing->size;
-	address = kernel_mmap(maker->kernel, start, backing->size, PROT_READ | PROT_WRITE,
-			      flags | MAP_FIXED, backing->fd, backing->fd_offset);
-	if (address < 0) {
-		kernel_munmap(maker->kernel, (uint64_t)reserved, room);
+		return 0;
+	address = gmem_kernel_mmap(maker->kernel, 0, room, PROT_NONE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (address < 0)
 		return address;
-	}
-	if (start > (uint64_t)reserved)
-		kernel_munmap(maker->kernel, (uint64_t)reserved, start - (uint64_t)reserved);
-	if ((uint64_t)reserved + room > end)
-		kernel_munmap(maker->kernel, end, (uint64_t)reserved + room - end);
-	return address;
+	gmem_kernel_munmap(maker->kernel, (uint64_t)address, room);
+	return (int64_t)round_up((uint64_t)address, alignment);
 }
 
-int backing_map(struct backing *backing, const struct maker *maker,
-		const struct placement *placement)
+int gmem_backing_map(struct backing *backing, const struct maker *maker,
+		     const struct placement *placement)
 {
 	int flags = backing->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
 	int64_t address;
@@ -218,7 +204,11 @@ int backing_map(struct backing *backing, const struct maker *maker,
 		return 0;
 	if (placement->flags & GMEM_REGION_NO_RESERVE)
 		flags |= MAP_NORESERVE;
-	address = map_aligned(backing, maker, flags);
+	address = find_aligned(backing, maker);
+	if (address >= 0)
+		address = gmem_kernel_mmap(maker->kernel, (uint64_t)address, backing->size,
+					   PROT_READ | PROT_WRITE, flags, backing->fd,
+					   backing->fd_offset);
 	if (address < 0)
 		return map_failed(backing, maker, (int)address);
 	backing->host = (uint64_t)address;
@@ -237,51 +227,51 @@ static int until_done(int rc)
 	return rc == -EINTR || rc == -EAGAIN;
 }
 
-int backing_populate(const struct backing *backing, const struct gmem_kernel *kernel,
-		     uint64_t offset, uint64_t size)
+int gmem_backing_populate(const struct backing *backing, const struct gmem_kernel *kernel,
+			  uint64_t offset, uint64_t size)
 {
 	int rc;
 
 	do {
-		rc = kernel_madvise(kernel, backing->host + offset, size, MADV_POPULATE_WRITE);
+		rc = gmem_kernel_madvise(kernel, backing->host + offset, size, MADV_POPULATE_WRITE);
 	} while (until_done(rc));
 	return rc;
 }
 
-int backing_allocate(const struct backing *backing, const struct gmem_kernel *kernel,
-		     uint64_t offset, uint64_t size)
+int gmem_backing_allocate(const struct backing *backing, const struct gmem_kernel *kernel,
+			  uint64_t offset, uint64_t size)
 {
 	/* FALLOC_FL_KEEP_SIZE: a guest_memfd takes nothing else (kernel fact F8) */
 	const int keep_size = 1;
 	int rc;
 
 	do {
-		rc = kernel_fallocate(kernel, backing->fd, keep_size, backing->fd_offset + offset,
-				      size);
+		rc = gmem_kernel_fallocate(kernel, backing->fd, keep_size,
+					   backing->fd_offset + offset, size);
 	} while (until_done(rc));
 	return rc;
 }
 
-void backing_release(struct backing *backing, const struct gmem_kernel *kernel, bool forked)
+void gmem_backing_release(struct backing *backing, const struct gmem_kernel *kernel, bool forked)
 {
 	if (backing->host && !backing->host_is_callers && (!forked || backing->inherited))
-		kernel_munmap(kernel, backing->host, backing->size);
+		gmem_kernel_munmap(kernel, backing->host, backing->size);
 	if (backing->fd >= 0)
-		kernel_close(kernel, backing->fd);
-	backing_init(backing);
+		gmem_kernel_close(kernel, backing->fd);
+	gmem_backing_init(backing);
 }
 
-const char *backing_name(const struct backing *backing)
+const char *gmem_backing_name(const struct backing *backing)
 {
 	if (backing->host_is_callers)
 		return backing->memory == GMEM_MEMORY_DEVICE ? "device memory"
 							     : "mapping of the caller's";
 	if (backing->fd_is_callers)
 		return "file of the caller's";
-	return backing_memory_name(backing->memory);
+	return gmem_backing_memory_name(backing->memory);
 }
 
-const char *backing_memory_name(uint32_t memory)
+const char *gmem_backing_memory_name(uint32_t memory)
 {
 	switch (memory) {
 	case GMEM_MEMORY_SHMEM:

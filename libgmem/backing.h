@@ -42,44 +42,44 @@ struct placement {
 	const uint64_t *nodes;
 };
 
-/* An object without file and mapping, which backing_release() takes too. */
-void backing_init(struct backing *backing);
+/* An object without file and mapping, which gmem_backing_release() takes too. */
+void gmem_backing_init(struct backing *backing);
 
 /*
- * Each fills in an object that backing_init() has seen; on failure it is to be released all the
+ * Each fills in an object that gmem_backing_init() has seen; on failure it is to be released all the
  * same. 0 or a negative errno, with its message.
  */
-int backing_create_guest_memfd(struct backing *backing, const struct maker *maker, int vm_fd,
-			       uint64_t size, uint64_t flags);
-int backing_create_shmem(struct backing *backing, const struct maker *maker, uint64_t size);
-int backing_create_hugetlb(struct backing *backing, const struct maker *maker, uint64_t size,
-			   uint64_t page_size);
-int backing_create_anon(struct backing *backing, const struct maker *maker, uint64_t size);
-int backing_adopt_fd(struct backing *backing, const struct maker *maker, uint64_t size, int fd,
-		     uint64_t offset);
-int backing_adopt_mapping(struct backing *backing, const struct maker *maker, uint64_t size,
-			  void *address, uint32_t memory, uint64_t page_size);
+int gmem_backing_create_guest_memfd(struct backing *backing, const struct maker *maker, int vm_fd,
+				    uint64_t size, uint64_t flags);
+int gmem_backing_create_shmem(struct backing *backing, const struct maker *maker, uint64_t size);
+int gmem_backing_create_hugetlb(struct backing *backing, const struct maker *maker, uint64_t size,
+				uint64_t page_size);
+int gmem_backing_create_anon(struct backing *backing, const struct maker *maker, uint64_t size);
+int gmem_backing_adopt_fd(struct backing *backing, const struct maker *maker, uint64_t size, int fd,
+			  uint64_t offset);
+int gmem_backing_adopt_mapping(struct backing *backing, const struct maker *maker, uint64_t size,
+			       void *address, uint32_t memory, uint64_t page_size);
 
 /* Maps it into this process (not what was adopted as a mapping), and places it. */
-int backing_map(struct backing *backing, const struct maker *maker,
-		const struct placement *placement);
+int gmem_backing_map(struct backing *backing, const struct maker *maker,
+		     const struct placement *placement);
 
 /* Allocates a part through the mapping: pages that the host sees. */
-int backing_populate(const struct backing *backing, const struct gmem_kernel *kernel,
-		     uint64_t offset, uint64_t size);
+int gmem_backing_populate(const struct backing *backing, const struct gmem_kernel *kernel,
+			  uint64_t offset, uint64_t size);
 /* Allocates a part of the file: private pages of a guest_memfd. */
-int backing_allocate(const struct backing *backing, const struct gmem_kernel *kernel,
-		     uint64_t offset, uint64_t size);
+int gmem_backing_allocate(const struct backing *backing, const struct gmem_kernel *kernel,
+			  uint64_t offset, uint64_t size);
 
 /* Gives back all of it. forked: in a child, which has only what is inherited. */
-void backing_release(struct backing *backing, const struct gmem_kernel *kernel, bool forked);
+void gmem_backing_release(struct backing *backing, const struct gmem_kernel *kernel, bool forked);
 
 /* What it is, for messages and descriptions: "memfd", "file of the caller's". */
-const char *backing_name(const struct backing *backing);
+const char *gmem_backing_name(const struct backing *backing);
 /* A kind of memory: "memfd". */
-const char *backing_memory_name(uint32_t memory);
+const char *gmem_backing_memory_name(uint32_t memory);
 
 /* The kernel's answer as one of the library's errnos. */
-int backing_error(int error);
+int gmem_backing_error(int error);
 
 #endif /* GMEM_BACKING_H */

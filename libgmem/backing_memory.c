@@ -23,23 +23,23 @@
 /* F_DUPFD_CLOEXEC and FD_CLOEXEC are all that is needed of fcntl(). */
 static int set_close_on_exec(const struct maker *maker, int fd)
 {
-	return kernel_fcntl(maker->kernel, fd, F_SETFD, FD_CLOEXEC);
+	return gmem_kernel_fcntl(maker->kernel, fd, F_SETFD, FD_CLOEXEC);
 }
 
-int backing_create_guest_memfd(struct backing *backing, const struct maker *maker, int vm_fd,
-			       uint64_t size, uint64_t flags)
+int gmem_backing_create_guest_memfd(struct backing *backing, const struct maker *maker, int vm_fd,
+				    uint64_t size, uint64_t flags)
 {
 	struct gmem_kvm_create_guest_memfd create = { .size = size, .flags = flags };
 	int rc;
 
-	rc = kernel_ioctl(maker->kernel, vm_fd, GMEM_KVM_CREATE_GUEST_MEMFD, &create);
+	rc = gmem_kernel_ioctl(maker->kernel, vm_fd, GMEM_KVM_CREATE_GUEST_MEMFD, &create);
 	if (rc < 0) {
 		log_error(maker->ctx,
 			  "region \"%s\": KVM_CREATE_GUEST_MEMFD of %#llx bytes with flags %#llx "
 			  "gives %s",
 			  maker->name, (unsigned long long)size, (unsigned long long)flags,
-			  error_name(rc));
-		return backing_error(rc);
+			  gmem_error_name(rc));
+		return gmem_backing_error(rc);
 	}
 	backing->memory = GMEM_MEMORY_GUEST_MEMFD;
 	backing->fd = rc;
@@ -49,8 +49,8 @@ int backing_create_guest_memfd(struct backing *backing, const struct maker *make
 	rc = set_close_on_exec(maker, backing->fd);
 	if (rc < 0) {
 		log_error(maker->ctx, "region \"%s\": close-on-exec on guest_memfd %d gives %s",
-			  maker->name, backing->fd, error_name(rc));
-		return backing_error(rc);
+			  maker->name, backing->fd, gmem_error_name(rc));
+		return gmem_backing_error(rc);
 	}
 	return 0;
 }
@@ -63,9 +63,9 @@ static int create_memfd(const struct maker *maker, unsigned int flags)
 
 	flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	(void)snprintf(name, sizeof(name), "gmem:%s", maker->name);
-	fd = kernel_memfd_create(maker->kernel, name, flags | MFD_NOEXEC_SEAL);
+	fd = gmem_kernel_memfd_create(maker->kernel, name, flags | MFD_NOEXEC_SEAL);
 	if (fd == -EINVAL)
-		fd = kernel_memfd_create(maker->kernel, name, flags);
+		fd = gmem_kernel_memfd_create(maker->kernel, name, flags);
 	return fd;
 }
 
@@ -75,31 +75,31 @@ static int create_memfd(const struct maker *maker, unsigned int flags)
  */
 static int set_file_size(const struct backing *backing, const struct maker *maker)
 {
-	int rc = kernel_ftruncate(maker->kernel, backing->fd, backing->size);
+	int rc = gmem_kernel_ftruncate(maker->kernel, backing->fd, backing->size);
 
 	if (rc) {
 		log_error(maker->ctx, "region \"%s\": a memfd of %#llx bytes gives %s", maker->name,
-			  (unsigned long long)backing->size, error_name(rc));
-		return rc == -EFBIG || rc == -EINVAL ? -EINVAL : backing_error(rc);
+			  (unsigned long long)backing->size, gmem_error_name(rc));
+		return rc == -EFBIG || rc == -EINVAL ? -EINVAL : gmem_backing_error(rc);
 	}
-	rc = kernel_fcntl(maker->kernel, backing->fd, F_ADD_SEALS,
-			  F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+	rc = gmem_kernel_fcntl(maker->kernel, backing->fd, F_ADD_SEALS,
+			       F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 	if (rc < 0) {
 		log_error(maker->ctx, "region \"%s\": sealing the size of memfd %d gives %s",
-			  maker->name, backing->fd, error_name(rc));
-		return backing_error(rc);
+			  maker->name, backing->fd, gmem_error_name(rc));
+		return gmem_backing_error(rc);
 	}
 	return 0;
 }
 
-int backing_create_shmem(struct backing *backing, const struct maker *maker, uint64_t size)
+int gmem_backing_create_shmem(struct backing *backing, const struct maker *maker, uint64_t size)
 {
 	int fd = create_memfd(maker, 0);
 
 	if (fd < 0) {
 		log_error(maker->ctx, "region \"%s\": memfd_create() gives %s", maker->name,
-			  error_name(fd));
-		return backing_error(fd);
+			  gmem_error_name(fd));
+		return gmem_backing_error(fd);
 	}
 	backing->memory = GMEM_MEMORY_SHMEM;
 	backing->fd = fd;
@@ -122,20 +122,21 @@ static int open_hugetlb(const struct maker *maker, uint64_t page_size)
 	log_error(maker->ctx,
 		  "region \"%s\": a memfd of huge pages of %#llx bytes (0: the default) gives %s; "
 		  "/sys/kernel/mm/hugepages has the sizes of this host",
-		  maker->name, (unsigned long long)page_size, error_name(fd));
-	return fd == -ENODEV || fd == -EINVAL || fd == -ENOENT || fd == -ENOSYS ? -EOPNOTSUPP
-										: backing_error(fd);
+		  maker->name, (unsigned long long)page_size, gmem_error_name(fd));
+	return fd == -ENODEV || fd == -EINVAL || fd == -ENOENT || fd == -ENOSYS
+		       ? -EOPNOTSUPP
+		       : gmem_backing_error(fd);
 }
 
 /* The page size of a file's memory: the block size of tmpfs and hugetlbfs. */
 static int read_file_system(const struct maker *maker, int fd, struct statfs *status)
 {
-	int rc = kernel_fstatfs(maker->kernel, fd, status);
+	int rc = gmem_kernel_fstatfs(maker->kernel, fd, status);
 
 	if (rc)
 		log_error(maker->ctx, "region \"%s\": fstatfs() of descriptor %d gives %s",
-			  maker->name, fd, error_name(rc));
-	return rc ? backing_error(rc) : 0;
+			  maker->name, fd, gmem_error_name(rc));
+	return rc ? gmem_backing_error(rc) : 0;
 }
 
 static int check_huge_alignment(const struct backing *backing, const struct maker *maker,
@@ -153,8 +154,8 @@ static int check_huge_alignment(const struct backing *backing, const struct make
 	return -EINVAL;
 }
 
-int backing_create_hugetlb(struct backing *backing, const struct maker *maker, uint64_t size,
-			   uint64_t page_size)
+int gmem_backing_create_hugetlb(struct backing *backing, const struct maker *maker, uint64_t size,
+				uint64_t page_size)
 {
 	struct statfs status;
 	int rc = open_hugetlb(maker, page_size);
@@ -173,7 +174,7 @@ int backing_create_hugetlb(struct backing *backing, const struct maker *maker, u
 	return rc ? rc : set_file_size(backing, maker);
 }
 
-int backing_create_anon(struct backing *backing, const struct maker *maker, uint64_t size)
+int gmem_backing_create_anon(struct backing *backing, const struct maker *maker, uint64_t size)
 {
 	backing->memory = GMEM_MEMORY_ANON;
 	backing->size = size;
@@ -185,7 +186,7 @@ int backing_create_anon(struct backing *backing, const struct maker *maker, uint
 /* Open for reading and writing, and long enough where it has a length. */
 static int check_fd(const struct maker *maker, uint64_t size, int fd, uint64_t offset)
 {
-	int mode = kernel_fcntl(maker->kernel, fd, F_GETFL, 0);
+	int mode = gmem_kernel_fcntl(maker->kernel, fd, F_GETFL, 0);
 	struct stat status;
 	uint64_t end;
 	int rc;
@@ -197,11 +198,11 @@ static int check_fd(const struct maker *maker, uint64_t size, int fd, uint64_t o
 			  maker->name, fd, mode < 0 ? "not open" : "not open for both");
 		return -EBADF;
 	}
-	rc = kernel_fstat(maker->kernel, fd, &status);
+	rc = gmem_kernel_fstat(maker->kernel, fd, &status);
 	if (rc) {
 		log_error(maker->ctx, "region \"%s\": fstat() of descriptor %d gives %s",
-			  maker->name, fd, error_name(rc));
-		return backing_error(rc);
+			  maker->name, fd, gmem_error_name(rc));
+		return gmem_backing_error(rc);
 	}
 	if (__builtin_add_overflow(offset, size, &end) ||
 	    (S_ISREG(status.st_mode) && end > (uint64_t)status.st_size)) {
@@ -218,16 +219,16 @@ static int check_fd(const struct maker *maker, uint64_t size, int fd, uint64_t o
 
 static int duplicate_fd(const struct maker *maker, int fd)
 {
-	int copy = kernel_fcntl(maker->kernel, fd, F_DUPFD_CLOEXEC, 0);
+	int copy = gmem_kernel_fcntl(maker->kernel, fd, F_DUPFD_CLOEXEC, 0);
 
 	if (copy < 0)
 		log_error(maker->ctx, "region \"%s\": no duplicate of descriptor %d: %s",
-			  maker->name, fd, error_name(copy));
-	return copy < 0 ? backing_error(copy) : copy;
+			  maker->name, fd, gmem_error_name(copy));
+	return copy < 0 ? gmem_backing_error(copy) : copy;
 }
 
-int backing_adopt_fd(struct backing *backing, const struct maker *maker, uint64_t size, int fd,
-		     uint64_t offset)
+int gmem_backing_adopt_fd(struct backing *backing, const struct maker *maker, uint64_t size, int fd,
+			  uint64_t offset)
 {
 	struct statfs status;
 	int rc = check_fd(maker, size, fd, offset);
@@ -265,12 +266,12 @@ static int64_t default_huge_page_size(const struct maker *maker)
 	if (fd < 0)
 		return fd;
 	rc = read_file_system(maker, fd, &status);
-	kernel_close(maker->kernel, fd);
+	gmem_kernel_close(maker->kernel, fd);
 	return rc ? rc : (int64_t)status.f_bsize;
 }
 
-int backing_adopt_mapping(struct backing *backing, const struct maker *maker, uint64_t size,
-			  void *address, uint32_t memory, uint64_t page_size)
+int gmem_backing_adopt_mapping(struct backing *backing, const struct maker *maker, uint64_t size,
+			       void *address, uint32_t memory, uint64_t page_size)
 {
 	backing->memory = memory;
 	backing->host = address_of(address);

@@ -22,8 +22,8 @@ struct probe {
 /* The value of a capability; one that this kernel does not know is 0. */
 static uint64_t capability(const struct probe *probe, uint32_t number)
 {
-	int value =
-		kernel_ioctl_value(probe->kernel, probe->vm_fd, GMEM_KVM_CHECK_EXTENSION, number);
+	int value = gmem_kernel_ioctl_value(probe->kernel, probe->vm_fd, GMEM_KVM_CHECK_EXTENSION,
+					    number);
 
 	return value > 0 ? (uint64_t)value : 0;
 }
@@ -33,17 +33,23 @@ static uint64_t capability(const struct probe *probe, uint32_t number)
  */
 static int check_is_vm(const struct probe *probe)
 {
-	int value = kernel_ioctl_value(probe->kernel, probe->vm_fd, GMEM_KVM_CHECK_EXTENSION,
-				       GMEM_KVM_CAP_USER_MEMORY);
+	int value = gmem_kernel_ioctl_value(probe->kernel, probe->vm_fd, GMEM_KVM_CHECK_EXTENSION,
+					    GMEM_KVM_CAP_USER_MEMORY);
 
+	if (value == -EIO) {
+		log_error(probe->ctx,
+			  "VM descriptor %d is that of another process, or its VM is dead",
+			  probe->vm_fd);
+		return -EIO;
+	}
 	if (value < 0) {
 		log_error(probe->ctx,
 			  "VM descriptor %d: KVM_CHECK_EXTENSION gives %s; it must be one that "
 			  "KVM_CREATE_VM returned",
-			  probe->vm_fd, error_name(value));
+			  probe->vm_fd, gmem_error_name(value));
 		return -EBADF;
 	}
-	value = kernel_ioctl_value(probe->kernel, probe->vm_fd, GMEM_KVM_GET_API_VERSION, 0);
+	value = gmem_kernel_ioctl_value(probe->kernel, probe->vm_fd, GMEM_KVM_GET_API_VERSION, 0);
 	if (value >= 0) {
 		log_error(probe->ctx,
 			  "VM descriptor %d is /dev/kvm itself; it must be one that KVM_CREATE_VM "
@@ -56,7 +62,7 @@ static int check_is_vm(const struct probe *probe)
 
 static int probe_page_size(const struct probe *probe)
 {
-	int64_t size = kernel_page_size(probe->kernel);
+	int64_t size = gmem_kernel_page_size(probe->kernel);
 
 	if (size < 4096 || size > 65536 || !is_power_of_two((uint64_t)size)) {
 		log_error(probe->ctx,
@@ -81,8 +87,9 @@ static uint64_t sev_attribute(const struct probe *probe, uint64_t attribute)
 		.addr = address_of(&value),
 	};
 
-	if (kernel_ioctl(probe->kernel, probe->vm_fd, GMEM_KVM_HAS_DEVICE_ATTR, &request) < 0 ||
-	    kernel_ioctl(probe->kernel, probe->vm_fd, GMEM_KVM_GET_DEVICE_ATTR, &request) < 0)
+	if (gmem_kernel_ioctl(probe->kernel, probe->vm_fd, GMEM_KVM_HAS_DEVICE_ATTR, &request) <
+		    0 ||
+	    gmem_kernel_ioctl(probe->kernel, probe->vm_fd, GMEM_KVM_GET_DEVICE_ATTR, &request) < 0)
 		return 0;
 	return value;
 }
@@ -125,22 +132,22 @@ static int probe_in_place(const struct probe *probe)
 	};
 	int fd, rc;
 
-	fd = kernel_ioctl(probe->kernel, probe->vm_fd, GMEM_KVM_CREATE_GUEST_MEMFD, &create);
+	fd = gmem_kernel_ioctl(probe->kernel, probe->vm_fd, GMEM_KVM_CREATE_GUEST_MEMFD, &create);
 	if (fd < 0) {
 		log_error(probe->ctx,
 			  "VM descriptor %d: no guest_memfd of one page to probe with: %s",
-			  probe->vm_fd, error_name(fd));
+			  probe->vm_fd, gmem_error_name(fd));
 		return fd == -ENFILE ? -EMFILE : fd == -EMFILE || fd == -ENOMEM ? fd : -EIO;
 	}
 	/* Not close-on-exec as it comes (kernel fact F2). */
-	kernel_fcntl(probe->kernel, fd, F_SETFD, FD_CLOEXEC);
-	rc = kernel_ioctl(probe->kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2, &attributes);
-	kernel_close(probe->kernel, fd);
+	gmem_kernel_fcntl(probe->kernel, fd, F_SETFD, FD_CLOEXEC);
+	rc = gmem_kernel_ioctl(probe->kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2, &attributes);
+	gmem_kernel_close(probe->kernel, fd);
 	if (rc && rc != -ENOTTY && rc != -EINVAL) {
 		log_error(probe->ctx,
 			  "VM descriptor %d: probing in-place conversion gives %s; it must be 0, "
 			  "ENOTTY or EINVAL",
-			  probe->vm_fd, error_name(rc));
+			  probe->vm_fd, gmem_error_name(rc));
 		return rc == -ENOMEM ? rc : -EIO;
 	}
 	probe->caps->in_place_ioctl = rc != -ENOTTY;
@@ -164,7 +171,8 @@ static int probe_tracking(const struct probe *probe)
 	return probe_in_place(probe);
 }
 
-int caps_probe(struct caps *caps, struct gmem_ctx *ctx, const struct gmem_kernel *kernel, int vm_fd)
+int gmem_caps_probe(struct caps *caps, struct gmem_ctx *ctx, const struct gmem_kernel *kernel,
+		    int vm_fd)
 {
 	const struct probe probe = { caps, ctx, kernel, vm_fd };
 	int rc;
@@ -183,12 +191,12 @@ int caps_probe(struct caps *caps, struct gmem_ctx *ctx, const struct gmem_kernel
 	rc = probe_tracking(&probe);
 	if (!rc)
 		log_debug(ctx, "VM descriptor %d: private memory is tracked %s, %u memslots", vm_fd,
-			  caps_tracking_name(caps->tracking), caps->slots);
+			  gmem_caps_tracking_name(caps->tracking), caps->slots);
 	return rc;
 }
 
 /* Under per-VM tracking the host could not read such a file (kernel fact F6). */
-bool caps_have_mmap(const struct caps *caps)
+bool gmem_caps_have_mmap(const struct caps *caps)
 {
 	uint64_t needed = GMEM_KVM_GUEST_MEMFD_FLAG_MMAP;
 
@@ -198,7 +206,7 @@ bool caps_have_mmap(const struct caps *caps)
 	       (caps->guest_memfd_flags & needed) == needed;
 }
 
-const char *caps_tracking_name(uint32_t tracking)
+const char *gmem_caps_tracking_name(uint32_t tracking)
 {
 	switch (tracking) {
 	case GMEM_TRACKING_VM:

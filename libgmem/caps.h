@@ -32,13 +32,13 @@ struct caps {
 /*
  * Asks all of it. vm_fd is -1 for no KVM. 0; -EBADF (not a KVM VM), -EMFILE, -ENOMEM, -EIO.
  */
-int caps_probe(struct caps *caps, struct gmem_ctx *ctx, const struct gmem_kernel *kernel,
-	       int vm_fd);
+int gmem_caps_probe(struct caps *caps, struct gmem_ctx *ctx, const struct gmem_kernel *kernel,
+		    int vm_fd);
 
 /* A guest_memfd can hold pages that the host maps. */
-bool caps_have_mmap(const struct caps *caps);
+bool gmem_caps_have_mmap(const struct caps *caps);
 
 /* "per VM", for messages. */
-const char *caps_tracking_name(uint32_t tracking);
+const char *gmem_caps_tracking_name(uint32_t tracking);
 
 #endif /* GMEM_CAPS_H */

@@ -15,9 +15,9 @@ struct gmem_change {
 
 static int commit_one(struct gmem_vm *vm, const char *function, const struct step *step)
 {
-	int rc = vm_check(vm, function);
+	int rc = gmem_vm_check(vm, function);
 
-	return rc ? rc : layout_commit(vm, function, step, 1, false);
+	return rc ? rc : gmem_layout_commit(vm, function, step, 1, false);
 }
 
 int gmem_vm_map(struct gmem_vm *vm, uint64_t gpa, struct gmem_region *region, uint64_t offset,
@@ -92,7 +92,7 @@ int gmem_change_new(struct gmem_vm *vm, struct gmem_change **change)
 
 	if (change)
 		*change = NULL;
-	rc = vm_check(vm, "gmem_change_new");
+	rc = gmem_vm_check(vm, "gmem_change_new");
 	if (rc)
 		return rc;
 	if (!change) {
@@ -104,7 +104,7 @@ int gmem_change_new(struct gmem_vm *vm, struct gmem_change **change)
 		log_error(vm->ctx, "gmem_change_new: no memory for %zu bytes", sizeof(*made));
 		return -ENOMEM;
 	}
-	made->vm = vm_get(vm);
+	made->vm = gmem_vm_get(vm);
 	*change = made;
 	return 0;
 }
@@ -112,7 +112,7 @@ int gmem_change_new(struct gmem_vm *vm, struct gmem_change **change)
 static void forget_steps(struct gmem_change *change)
 {
 	while (change->count)
-		region_put(change->steps[--change->count].region);
+		gmem_region_put(change->steps[--change->count].region);
 }
 
 void gmem_change_free(struct gmem_change *change)
@@ -121,7 +121,7 @@ void gmem_change_free(struct gmem_change *change)
 		return;
 	forget_steps(change);
 	free(change->steps);
-	vm_put(change->vm);
+	gmem_vm_put(change->vm);
 	free(change);
 }
 
@@ -151,7 +151,7 @@ static int add_step(struct gmem_change *change, const char *function, const stru
 			  change->count + 1);
 		return -ENOMEM;
 	}
-	region_get(step->region);
+	gmem_region_get(step->region);
 	change->steps[change->count++] = *step;
 	return 0;
 }
@@ -231,7 +231,7 @@ int gmem_change_commit(struct gmem_change *change)
 		log_error(NULL, "gmem_change_commit: change is NULL, it must be a change");
 		return -EINVAL;
 	}
-	rc = vm_check(change->vm, "gmem_change_commit");
+	rc = gmem_vm_check(change->vm, "gmem_change_commit");
 	if (!rc && atomic_load(&change->vm->ended)) {
 		log_error(change->vm->ctx,
 			  "gmem_change_commit: VM descriptor %d was given to gmem_vm_free()",
@@ -239,8 +239,8 @@ int gmem_change_commit(struct gmem_change *change)
 		return -EINVAL;
 	}
 	if (!rc)
-		rc = layout_commit(change->vm, "gmem_change_commit", change->steps, change->count,
-				   true);
+		rc = gmem_layout_commit(change->vm, "gmem_change_commit", change->steps,
+					change->count, true);
 	if (!rc)
 		forget_steps(change);
 	return rc;

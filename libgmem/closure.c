@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-struct closure *closure_new(void *opaque, gmem_free_fn free_fn)
+struct closure *gmem_closure_new(void *opaque, gmem_free_fn free_fn)
 {
 	struct closure *closure = malloc(sizeof(*closure));
 
@@ -19,14 +19,14 @@ struct closure *closure_new(void *opaque, gmem_free_fn free_fn)
 	return closure;
 }
 
-struct closure *closure_get(struct closure *closure)
+struct closure *gmem_closure_get(struct closure *closure)
 {
 	if (closure)
 		atomic_fetch_add_explicit(&closure->references, 1, memory_order_relaxed);
 	return closure;
 }
 
-void closure_put(struct closure *closure)
+void gmem_closure_put(struct closure *closure)
 {
 	if (!closure ||
 	    atomic_fetch_sub_explicit(&closure->references, 1, memory_order_acq_rel) != 1)

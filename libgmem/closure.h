@@ -16,9 +16,9 @@ struct closure {
 };
 
 /* Takes charge of opaque, with one reference. NULL when out of memory: opaque is freed then. */
-struct closure *closure_new(void *opaque, gmem_free_fn free_fn);
-struct closure *closure_get(struct closure *closure);
+struct closure *gmem_closure_new(void *opaque, gmem_free_fn free_fn);
+struct closure *gmem_closure_get(struct closure *closure);
 /* NULL is ignored. */
-void closure_put(struct closure *closure);
+void gmem_closure_put(struct closure *closure);
 
 #endif /* GMEM_CLOSURE_H */

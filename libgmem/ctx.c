@@ -14,13 +14,13 @@ static struct gmem_ctx *ctx_create(void)
 	if (!ctx)
 		return NULL;
 	atomic_init(&ctx->references, 1);
-	ctx->level = log_level_of_environment();
+	ctx->level = gmem_log_level_of_environment();
 	ctx->to_stderr = true;
 	gmem_kernel_get_host(&ctx->kernel);
 	return ctx;
 }
 
-struct gmem_ctx *ctx_get(struct gmem_ctx *ctx)
+struct gmem_ctx *gmem_ctx_get(struct gmem_ctx *ctx)
 {
 	if (!ctx)
 		return ctx_create();
@@ -28,7 +28,7 @@ struct gmem_ctx *ctx_get(struct gmem_ctx *ctx)
 	return ctx;
 }
 
-void ctx_put(struct gmem_ctx *ctx)
+void gmem_ctx_put(struct gmem_ctx *ctx)
 {
 	if (atomic_fetch_sub_explicit(&ctx->references, 1, memory_order_acq_rel) != 1)
 		return;
@@ -55,7 +55,7 @@ int gmem_ctx_new(struct gmem_ctx **ctx)
 void gmem_ctx_free(struct gmem_ctx *ctx)
 {
 	if (ctx)
-		ctx_put(ctx);
+		gmem_ctx_put(ctx);
 }
 
 void gmem_ctx_set_log(struct gmem_ctx *ctx, uint32_t level, gmem_log_fn fn, void *opaque,

@@ -18,7 +18,7 @@ struct gmem_ctx {
 };
 
 /* A reference to ctx, or a new default context where it is NULL; NULL when out of memory. */
-struct gmem_ctx *ctx_get(struct gmem_ctx *ctx);
-void ctx_put(struct gmem_ctx *ctx);
+struct gmem_ctx *gmem_ctx_get(struct gmem_ctx *ctx);
+void gmem_ctx_put(struct gmem_ctx *ctx);
 
 #endif /* GMEM_CTX_PRIVATE_H */

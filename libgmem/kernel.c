@@ -104,27 +104,27 @@ static uint64_t as_argument(int value)
 	return (uint64_t)(int64_t)value;
 }
 
-int kernel_close(const struct gmem_kernel *kernel, int fd)
+int gmem_kernel_close(const struct gmem_kernel *kernel, int fd)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd) };
 
 	return (int)call(kernel, GMEM_SYS_CLOSE, arg);
 }
 
-int kernel_ioctl(const struct gmem_kernel *kernel, int fd, uint32_t request, void *argument)
+int gmem_kernel_ioctl(const struct gmem_kernel *kernel, int fd, uint32_t request, void *argument)
 {
-	return kernel_ioctl_value(kernel, fd, request, address_of(argument));
+	return gmem_kernel_ioctl_value(kernel, fd, request, address_of(argument));
 }
 
-int kernel_ioctl_value(const struct gmem_kernel *kernel, int fd, uint32_t request,
-		       uint64_t argument)
+int gmem_kernel_ioctl_value(const struct gmem_kernel *kernel, int fd, uint32_t request,
+			    uint64_t argument)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), request, argument };
 
 	return (int)call(kernel, GMEM_SYS_IOCTL, arg);
 }
 
-int kernel_fcntl(const struct gmem_kernel *kernel, int fd, int command, uint64_t argument)
+int gmem_kernel_fcntl(const struct gmem_kernel *kernel, int fd, int command, uint64_t argument)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), as_argument(command),
 						   argument };
@@ -132,29 +132,29 @@ int kernel_fcntl(const struct gmem_kernel *kernel, int fd, int command, uint64_t
 	return (int)call(kernel, GMEM_SYS_FCNTL, arg);
 }
 
-int kernel_fstat(const struct gmem_kernel *kernel, int fd, struct stat *status)
+int gmem_kernel_fstat(const struct gmem_kernel *kernel, int fd, struct stat *status)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), address_of(status) };
 
 	return (int)call(kernel, GMEM_SYS_FSTAT, arg);
 }
 
-int kernel_fstatfs(const struct gmem_kernel *kernel, int fd, struct statfs *status)
+int gmem_kernel_fstatfs(const struct gmem_kernel *kernel, int fd, struct statfs *status)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), address_of(status) };
 
 	return (int)call(kernel, GMEM_SYS_FSTATFS, arg);
 }
 
-int kernel_ftruncate(const struct gmem_kernel *kernel, int fd, uint64_t length)
+int gmem_kernel_ftruncate(const struct gmem_kernel *kernel, int fd, uint64_t length)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), length };
 
 	return (int)call(kernel, GMEM_SYS_FTRUNCATE, arg);
 }
 
-int kernel_fallocate(const struct gmem_kernel *kernel, int fd, int mode, uint64_t offset,
-		     uint64_t length)
+int gmem_kernel_fallocate(const struct gmem_kernel *kernel, int fd, int mode, uint64_t offset,
+			  uint64_t length)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), as_argument(mode), offset,
 						   length };
@@ -162,15 +162,15 @@ int kernel_fallocate(const struct gmem_kernel *kernel, int fd, int mode, uint64_
 	return (int)call(kernel, GMEM_SYS_FALLOCATE, arg);
 }
 
-int kernel_memfd_create(const struct gmem_kernel *kernel, const char *name, unsigned int flags)
+int gmem_kernel_memfd_create(const struct gmem_kernel *kernel, const char *name, unsigned int flags)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address_of(name), flags };
 
 	return (int)call(kernel, GMEM_SYS_MEMFD_CREATE, arg);
 }
 
-int64_t kernel_mmap(const struct gmem_kernel *kernel, uint64_t address, uint64_t length,
-		    int protection, int flags, int fd, uint64_t offset)
+int64_t gmem_kernel_mmap(const struct gmem_kernel *kernel, uint64_t address, uint64_t length,
+			 int protection, int flags, int fd, uint64_t offset)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = {
 		address,         length, as_argument(protection), as_argument(flags),
@@ -180,22 +180,23 @@ int64_t kernel_mmap(const struct gmem_kernel *kernel, uint64_t address, uint64_t
 	return call(kernel, GMEM_SYS_MMAP, arg);
 }
 
-int kernel_munmap(const struct gmem_kernel *kernel, uint64_t address, uint64_t length)
+int gmem_kernel_munmap(const struct gmem_kernel *kernel, uint64_t address, uint64_t length)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address, length };
 
 	return (int)call(kernel, GMEM_SYS_MUNMAP, arg);
 }
 
-int kernel_madvise(const struct gmem_kernel *kernel, uint64_t address, uint64_t length, int advice)
+int gmem_kernel_madvise(const struct gmem_kernel *kernel, uint64_t address, uint64_t length,
+			int advice)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address, length, as_argument(advice) };
 
 	return (int)call(kernel, GMEM_SYS_MADVISE, arg);
 }
 
-int kernel_mbind(const struct gmem_kernel *kernel, uint64_t address, uint64_t length, int mode,
-		 const uint64_t *nodes, uint64_t bits, unsigned int flags)
+int gmem_kernel_mbind(const struct gmem_kernel *kernel, uint64_t address, uint64_t length, int mode,
+		      const uint64_t *nodes, uint64_t bits, unsigned int flags)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address,           length, as_argument(mode),
 						   address_of(nodes), bits,   flags };
@@ -203,8 +204,8 @@ int kernel_mbind(const struct gmem_kernel *kernel, uint64_t address, uint64_t le
 	return (int)call(kernel, GMEM_SYS_MBIND, arg);
 }
 
-int kernel_get_mempolicy(const struct gmem_kernel *kernel, int *mode, uint64_t *nodes,
-			 uint64_t bits, uint64_t address)
+int gmem_kernel_get_mempolicy(const struct gmem_kernel *kernel, int *mode, uint64_t *nodes,
+			      uint64_t bits, uint64_t address)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address_of(mode), address_of(nodes), bits,
 						   address, MPOL_F_ADDR };
@@ -212,8 +213,8 @@ int kernel_get_mempolicy(const struct gmem_kernel *kernel, int *mode, uint64_t *
 	return (int)call(kernel, GMEM_SYS_GET_MEMPOLICY, arg);
 }
 
-int kernel_name_mapping(const struct gmem_kernel *kernel, uint64_t address, uint64_t length,
-			const char *name)
+int gmem_kernel_name_mapping(const struct gmem_kernel *kernel, uint64_t address, uint64_t length,
+			     const char *name)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { GMEM_PR_SET_VMA, GMEM_PR_SET_VMA_ANON_NAME,
 						   address, length, address_of(name) };
@@ -221,14 +222,15 @@ int kernel_name_mapping(const struct gmem_kernel *kernel, uint64_t address, uint
 	return (int)call(kernel, GMEM_SYS_PRCTL, arg);
 }
 
-int64_t kernel_write(const struct gmem_kernel *kernel, int fd, const void *buffer, uint64_t length)
+int64_t gmem_kernel_write(const struct gmem_kernel *kernel, int fd, const void *buffer,
+			  uint64_t length)
 {
 	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { as_argument(fd), address_of(buffer), length };
 
 	return call(kernel, GMEM_SYS_WRITE, arg);
 }
 
-int64_t kernel_page_size(const struct gmem_kernel *kernel)
+int64_t gmem_kernel_page_size(const struct gmem_kernel *kernel)
 {
 	static const uint64_t none[GMEM_SYS_ARGUMENTS];
 

@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int layout_new(struct gmem_vm *vm, struct layout **layout)
+int gmem_layout_new(struct gmem_vm *vm, struct layout **layout)
 {
 	struct layout *made = calloc(1, sizeof(*made));
 
-	if (!made || layout_table_init(&made->table, &vm->kernel)) {
+	if (!made || gmem_layout_table_init(&made->table, &vm->kernel)) {
 		log_error(vm->ctx, "VM descriptor %d: no memory for its layout", vm->fd);
 		free(made);
 		return -ENOMEM;
@@ -24,27 +24,27 @@ int layout_new(struct gmem_vm *vm, struct layout **layout)
 	return 0;
 }
 
-void layout_clear(struct layout *layout)
+void gmem_layout_clear(struct layout *layout)
 {
 	struct section_list sections = layout->sections;
 	uint32_t i;
 
 	layout->sections = (struct section_list){ 0 };
 	for (i = 0; i < sections.count; i++)
-		region_put(sections.items[i].region);
-	section_list_free(&sections);
+		gmem_region_put(sections.items[i].region);
+	gmem_section_list_free(&sections);
 }
 
-void layout_free(struct layout *layout)
+void gmem_layout_free(struct layout *layout)
 {
 	if (!layout)
 		return;
-	layout_table_release(&layout->table, &layout->vm->kernel);
+	gmem_layout_table_release(&layout->table, &layout->vm->kernel);
 	pthread_mutex_destroy(&layout->lock);
 	free(layout);
 }
 
-uint32_t layout_slots_used(const struct layout *layout)
+uint32_t gmem_layout_slots_used(const struct layout *layout)
 {
 	return atomic_load_explicit(&layout->slots_used, memory_order_relaxed);
 }

@@ -20,19 +20,19 @@ struct layout {
 };
 
 /* 0; -ENOMEM, with its message. */
-int layout_new(struct gmem_vm *vm, struct layout **layout);
+int gmem_layout_new(struct gmem_vm *vm, struct layout **layout);
 /* Drops all sections, and with them their regions, without a call to the kernel's KVM. */
-void layout_clear(struct layout *layout);
+void gmem_layout_clear(struct layout *layout);
 /* NULL is ignored. */
-void layout_free(struct layout *layout);
+void gmem_layout_free(struct layout *layout);
 
-uint32_t layout_slots_used(const struct layout *layout);
+uint32_t gmem_layout_slots_used(const struct layout *layout);
 
 /*
  * Does all steps or none: judges them, does to the kernel what they come to, shows readers the
  * result. function is for messages; numbered, if a message names the step it is about.
  */
-int layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
-		  uint32_t count, bool numbered);
+int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
+		       uint32_t count, bool numbered);
 
 #endif /* GMEM_LAYOUT_PRIVATE_H */

@@ -71,11 +71,11 @@ static int edit(struct commit *commit, const struct step *steps, uint32_t count,
 	uint32_t i;
 	int rc = 0;
 
-	if (section_list_copy(&commit->next, before, count))
+	if (gmem_section_list_copy(&commit->next, before, count))
 		return no_memory(commit->vm, "a list of sections");
 	for (i = 0; i < count && !rc; i++)
-		rc = layout_edit(commit->vm, before, &commit->next, &steps[i],
-				 numbered ? i + 1 : 0);
+		rc = gmem_layout_edit(commit->vm, before, &commit->next, &steps[i],
+				      numbered ? i + 1 : 0);
 	return rc;
 }
 
@@ -110,7 +110,7 @@ static void note(struct commit *commit, enum action_kind kind, const struct sect
 		action->old = *old;
 	if (fresh)
 		action->fresh = *fresh;
-	commit->slot_calls += memslot_is_used(commit->vm, old ? old : fresh);
+	commit->slot_calls += gmem_memslot_is_used(commit->vm, old ? old : fresh);
 }
 
 /* What one kind of action is to do about the sections at one address, of which one may be NULL. */
@@ -183,11 +183,11 @@ static int do_action(struct commit *commit, const struct action *action, bool *l
 	*lost = false;
 	switch (action->kind) {
 	case ACTION_REMOVE:
-		return memslot_remove(commit->vm, &action->old, lost);
+		return gmem_memslot_remove(commit->vm, &action->old, lost);
 	case ACTION_SET_FLAGS:
-		return memslot_change_flags(commit->vm, &action->fresh);
+		return gmem_memslot_change_flags(commit->vm, &action->fresh);
 	default:
-		return memslot_add(commit->vm, &action->fresh);
+		return gmem_memslot_add(commit->vm, &action->fresh);
 	}
 }
 
@@ -198,11 +198,11 @@ static int undo_action(struct commit *commit, const struct action *action)
 
 	switch (action->kind) {
 	case ACTION_REMOVE:
-		return memslot_add(commit->vm, &action->old);
+		return gmem_memslot_add(commit->vm, &action->old);
 	case ACTION_SET_FLAGS:
-		return memslot_change_flags(commit->vm, &action->old);
+		return gmem_memslot_change_flags(commit->vm, &action->old);
 	default:
-		rc = memslot_remove(commit->vm, &action->fresh, &lost);
+		rc = gmem_memslot_remove(commit->vm, &action->fresh, &lost);
 		return lost ? 0 : rc;
 	}
 }
@@ -222,7 +222,7 @@ static bool sections_collide(const struct gmem_vm *vm, const struct section *a,
 	if (a->address_space != b->address_space)
 		return false;
 	return ranges_overlap(a->gpa, a->size, b->gpa, b->size) ||
-	       (memslot_is_used(vm, a) && memslot_is_used(vm, b) && a->slot == b->slot);
+	       (gmem_memslot_is_used(vm, a) && gmem_memslot_is_used(vm, b) && a->slot == b->slot);
 }
 
 /* Whether what came and could not be taken away again is where something would go back. */
@@ -273,7 +273,7 @@ static void list_drop(struct section_list *list, const struct section *section)
 	for (i = 0; i < list->count; i++) {
 		if (!is_same_slot(&list->items[i], section))
 			continue;
-		section_list_remove(list, i);
+		gmem_section_list_remove(list, i);
 		return;
 	}
 }
@@ -288,7 +288,7 @@ static void list_make_way(struct section_list *list, const struct section *secti
 
 		if (other->address_space == section->address_space &&
 		    ranges_overlap(other->gpa, other->size, section->gpa, section->size))
-			section_list_remove(list, i);
+			gmem_section_list_remove(list, i);
 	}
 }
 
@@ -304,7 +304,7 @@ static void keep_what_is_stuck(struct commit *commit, uint32_t stuck)
 	/* There is room: next holds no more than before and one for each step. */
 	commit->next.count = 0;
 	for (i = 0; i < before->count; i++)
-		section_list_insert(&commit->next, &before->items[i]);
+		gmem_section_list_insert(&commit->next, &before->items[i]);
 	for (i = commit->count - stuck; i < commit->count; i++) {
 		const struct action *action = &commit->actions[i];
 
@@ -313,7 +313,7 @@ static void keep_what_is_stuck(struct commit *commit, uint32_t stuck)
 		if (action->kind == ACTION_ADD)
 			list_make_way(&commit->next, &action->fresh);
 		if (action->kind != ACTION_REMOVE)
-			section_list_insert(&commit->next, &action->fresh);
+			gmem_section_list_insert(&commit->next, &action->fresh);
 		log_error(commit->vm->ctx,
 			  "VM descriptor %d: gpa %#llx could not be put back; the layout is "
 			  "without this, as KVM is",
@@ -336,7 +336,7 @@ static int pause_vcpus(const struct commit *commit, bool *paused)
 		log_error(commit->vm->ctx,
 			  "VM descriptor %d: the pause callback refused with %s; %u memslot calls "
 			  "are not made",
-			  commit->vm->fd, error_name(rc), commit->slot_calls);
+			  commit->vm->fd, gmem_error_name(rc), commit->slot_calls);
 		return -ECANCELED;
 	}
 	*paused = true;
@@ -348,7 +348,7 @@ static uint32_t count_slots(const struct gmem_vm *vm, const struct section_list 
 	uint32_t slots = 0, i;
 
 	for (i = 0; i < list->count; i++)
-		slots += memslot_is_used(vm, &list->items[i]);
+		slots += gmem_memslot_is_used(vm, &list->items[i]);
 	return slots;
 }
 
@@ -359,11 +359,11 @@ static void publish(struct commit *commit)
 	uint32_t i;
 
 	for (i = 0; i < commit->next.count; i++)
-		region_get(commit->next.items[i].region);
+		gmem_region_get(commit->next.items[i].region);
 	commit->old = layout->sections;
 	layout->sections = commit->next;
 	commit->next = (struct section_list){ 0 };
-	layout_table_publish(&layout->table, &layout->sections);
+	gmem_layout_table_publish(&layout->table, &layout->sections);
 	atomic_store_explicit(&layout->slots_used, count_slots(commit->vm, &layout->sections),
 			      memory_order_relaxed);
 }
@@ -374,8 +374,8 @@ static void let_go_of_old(struct commit *commit)
 	uint32_t i;
 
 	for (i = 0; i < commit->old.count; i++)
-		region_put(commit->old.items[i].region);
-	section_list_free(&commit->old);
+		gmem_region_put(commit->old.items[i].region);
+	gmem_section_list_free(&commit->old);
 }
 
 static int commit_locked(struct commit *commit, const struct step *steps, uint32_t count,
@@ -403,8 +403,8 @@ static int commit_locked(struct commit *commit, const struct step *steps, uint32
 	return rc;
 }
 
-int layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
-		  uint32_t count, bool numbered)
+int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
+		       uint32_t count, bool numbered)
 {
 	struct commit commit = { .vm = vm, .layout = vm->layout };
 	int rc = layout_lock(vm->layout, function);
@@ -413,7 +413,7 @@ int layout_commit(struct gmem_vm *vm, const char *function, const struct step *s
 		return rc;
 	rc = commit_locked(&commit, steps, count, numbered);
 	layout_unlock(vm->layout);
-	section_list_free(&commit.next);
+	gmem_section_list_free(&commit.next);
 	free(commit.actions);
 	return rc;
 }

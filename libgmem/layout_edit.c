@@ -295,7 +295,7 @@ static int add_section(const struct edit *edit)
 	if (!rc)
 		rc = assign_slot(edit, &section);
 	if (!rc)
-		section_list_insert(edit->next, &section);
+		gmem_section_list_insert(edit->next, &section);
 	return rc;
 }
 
@@ -374,7 +374,7 @@ static bool remove_reserved(const struct edit *edit)
 		if (step->kind != STEP_UNMAP || !section_is_reserved(section) ||
 		    section->gpa != step->gpa || section->size != step->size)
 			continue;
-		section_list_remove(edit->next, i);
+		gmem_section_list_remove(edit->next, i);
 		return true;
 	}
 	return false;
@@ -390,7 +390,7 @@ static int do_unmap(const struct edit *edit)
 	rc = check_covers(edit);
 	for (i = edit->next->count; !rc && i-- > 0;) {
 		if (is_concerned(edit->step, &edit->next->items[i]))
-			section_list_remove(edit->next, i);
+			gmem_section_list_remove(edit->next, i);
 	}
 	return rc;
 }
@@ -436,8 +436,8 @@ static int do_set_flags(const struct edit *edit)
 	return rc;
 }
 
-int layout_edit(const struct gmem_vm *vm, const struct section_list *before,
-		struct section_list *next, const struct step *step, uint32_t number)
+int gmem_layout_edit(const struct gmem_vm *vm, const struct section_list *before,
+		     struct section_list *next, const struct step *step, uint32_t number)
 {
 	const struct edit edit = { vm, before, next, step, number };
 	int rc = check_range(&edit);

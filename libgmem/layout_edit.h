@@ -33,7 +33,7 @@ struct step {
  * next needs room for one section more. 0; -EINVAL, -ENOENT, -EEXIST, -ENOSPC, -EOPNOTSUPP: next
  * is as it was.
  */
-int layout_edit(const struct gmem_vm *vm, const struct section_list *before,
-		struct section_list *next, const struct step *step, uint32_t number);
+int gmem_layout_edit(const struct gmem_vm *vm, const struct section_list *before,
+		     struct section_list *next, const struct step *step, uint32_t number);
 
 #endif /* GMEM_LAYOUT_EDIT_H */

@@ -14,26 +14,26 @@
 #define load(object) layout_load(object)
 #define store(object, value) atomic_store_explicit(object, value, memory_order_relaxed)
 
-int layout_table_init(struct layout_table *table, const struct gmem_kernel *kernel)
+int gmem_layout_table_init(struct layout_table *table, const struct gmem_kernel *kernel)
 {
 	int64_t address;
 
 	table->length = 2 * sizeof(struct layout_copy);
-	address = kernel_mmap(kernel, 0, table->length, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	address = gmem_kernel_mmap(kernel, 0, table->length, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (address < 0)
 		return -ENOMEM;
 	/* A huge page for each part that is touched would be most of it wasted; best effort. */
-	kernel_madvise(kernel, (uint64_t)address, table->length, MADV_NOHUGEPAGE);
+	gmem_kernel_madvise(kernel, (uint64_t)address, table->length, MADV_NOHUGEPAGE);
 	table->copies = (struct layout_copy *)(uintptr_t)address;
 	atomic_init(&table->sequence, 0);
 	return 0;
 }
 
-void layout_table_release(struct layout_table *table, const struct gmem_kernel *kernel)
+void gmem_layout_table_release(struct layout_table *table, const struct gmem_kernel *kernel)
 {
 	if (table->copies)
-		kernel_munmap(kernel, address_of(table->copies), table->length);
+		gmem_kernel_munmap(kernel, address_of(table->copies), table->length);
 	table->copies = NULL;
 }
 
@@ -127,7 +127,7 @@ static void store_buckets(struct layout_copy *copy, uint32_t count)
 	store(&copy->buckets, buckets);
 }
 
-void layout_table_publish(struct layout_table *table, const struct section_list *list)
+void gmem_layout_table_publish(struct layout_table *table, const struct section_list *list)
 {
 	uint64_t next = load(&table->sequence) + 1;
 	struct layout_copy *copy = &table->copies[next & 1];
@@ -157,8 +157,8 @@ static void load_entry(const struct layout_entry *entry, struct section_view *vi
 	view->slot = load(&entry->slot);
 }
 
-bool layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
-		       struct section_view *view)
+bool gmem_layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
+			    struct section_view *view)
 {
 	const struct layout_entry *entry = layout_table_lookup(table, sequence, gpa);
 

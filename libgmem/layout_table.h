@@ -78,16 +78,16 @@ struct layout_table {
 };
 
 /* 0 or -ENOMEM, without a message. */
-int layout_table_init(struct layout_table *table, const struct gmem_kernel *kernel);
-void layout_table_release(struct layout_table *table, const struct gmem_kernel *kernel);
+int gmem_layout_table_init(struct layout_table *table, const struct gmem_kernel *kernel);
+void gmem_layout_table_release(struct layout_table *table, const struct gmem_kernel *kernel);
 
 /*
  * Makes a list the current table: its sections of address space 0, of which there must be
  * GMEM_SECTIONS_MAX at most. One writer at a time. It cannot fail.
  */
-void layout_table_publish(struct layout_table *table, const struct section_list *list);
+void gmem_layout_table_publish(struct layout_table *table, const struct section_list *list);
 
-/* A look at the table, for layout_table_find() and layout_table_is_current(). */
+/* A look at the table, for gmem_layout_table_find() and layout_table_is_current(). */
 static inline uint64_t layout_table_begin(const struct layout_table *table)
 {
 	return atomic_load_explicit(&table->sequence, memory_order_acquire);
@@ -96,7 +96,7 @@ static inline uint64_t layout_table_begin(const struct layout_table *table)
 /* Whether all that was read since layout_table_begin() belongs together. */
 static inline bool layout_table_is_current(const struct layout_table *table, uint64_t sequence)
 {
-	/* Pairs with the release fence in layout_table_publish(). */
+	/* Pairs with the release fence in gmem_layout_table_publish(). */
 	atomic_thread_fence(memory_order_acquire);
 	return atomic_load_explicit(&table->sequence, memory_order_relaxed) == sequence;
 }
@@ -143,7 +143,7 @@ static inline const struct layout_entry *layout_table_lookup(const struct layout
  * The same, with a copy of all there is to know. False when there is none, and when the look is no
  * longer current: the caller asks layout_table_is_current() last of all anyway.
  */
-bool layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
-		       struct section_view *view);
+bool gmem_layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
+			    struct section_view *view);
 
 #endif /* GMEM_LAYOUT_TABLE_H */

@@ -17,7 +17,7 @@ static const char *const level_names[] = {
 	[GMEM_LOG_INFO] = "info", [GMEM_LOG_DEBUG] = "debug",
 };
 
-uint32_t log_level_of_environment(void)
+uint32_t gmem_log_level_of_environment(void)
 {
 	const char *wanted = secure_getenv("GMEM_LOG");
 	uint32_t level;
@@ -35,12 +35,12 @@ static void write_to_stderr(const struct gmem_kernel *kernel, uint32_t level, co
 	int length = snprintf(line, sizeof(line), "libgmem: %s: %s\n", level_names[level], text);
 
 	/* One write, so that lines of several threads do not mix; nobody to tell if it fails. */
-	(void)kernel_write(kernel, STDERR_FILENO, line, (uint64_t)length);
+	(void)gmem_kernel_write(kernel, STDERR_FILENO, line, (uint64_t)length);
 }
 
-void log_message(struct gmem_ctx *ctx, uint32_t level, const char *format, ...)
+void gmem_log_message(struct gmem_ctx *ctx, uint32_t level, const char *format, ...)
 {
-	uint32_t wanted = ctx ? ctx->level : log_level_of_environment();
+	uint32_t wanted = ctx ? ctx->level : gmem_log_level_of_environment();
 	char text[LOG_LENGTH];
 	va_list arguments;
 
@@ -66,7 +66,7 @@ void log_message(struct gmem_ctx *ctx, uint32_t level, const char *format, ...)
 		return #error
 
 /* The C library's strerrorname_np() is not everywhere. These are what the calls of libgmem give. */
-const char *error_name(int error)
+const char *gmem_error_name(int error)
 {
 	switch (error < 0 ? -error : error) {
 		NAME(E2BIG);

@@ -17,19 +17,19 @@ struct gmem_ctx;
  * environment decides, and the host's kernel writes. Level first, so that callers which are not
  * heard pay nothing for the formatting.
  */
-void log_message(struct gmem_ctx *ctx, uint32_t level, const char *format, ...)
+void gmem_log_message(struct gmem_ctx *ctx, uint32_t level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-#define log_error(ctx, ...) log_message(ctx, GMEM_LOG_ERROR, __VA_ARGS__)
-#define log_warning(ctx, ...) log_message(ctx, GMEM_LOG_WARNING, __VA_ARGS__)
-#define log_info(ctx, ...) log_message(ctx, GMEM_LOG_INFO, __VA_ARGS__)
+#define log_error(ctx, ...) gmem_log_message(ctx, GMEM_LOG_ERROR, __VA_ARGS__)
+#define log_warning(ctx, ...) gmem_log_message(ctx, GMEM_LOG_WARNING, __VA_ARGS__)
+#define log_info(ctx, ...) gmem_log_message(ctx, GMEM_LOG_INFO, __VA_ARGS__)
 /* For what a guest can cause. */
-#define log_debug(ctx, ...) log_message(ctx, GMEM_LOG_DEBUG, __VA_ARGS__)
+#define log_debug(ctx, ...) gmem_log_message(ctx, GMEM_LOG_DEBUG, __VA_ARGS__)
 
 /* The level that GMEM_LOG asks for. */
-uint32_t log_level_of_environment(void);
+uint32_t gmem_log_level_of_environment(void);
 
 /* The name of an errno ("EINVAL"), for messages; a negative one will do too. */
-const char *error_name(int error);
+const char *gmem_error_name(int error);
 
 #endif /* GMEM_LOG_PRIVATE_H */

@@ -34,7 +34,7 @@ static int set_region2(const struct gmem_vm *vm, const struct section *section, 
 		slot.guest_memfd = (uint32_t)section->region->guest.fd;
 		slot.guest_memfd_offset = section->offset;
 	}
-	return kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_USER_MEMORY_REGION2, &slot);
+	return gmem_kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_USER_MEMORY_REGION2, &slot);
 }
 
 static int set_region(const struct gmem_vm *vm, const struct section *section, uint64_t size)
@@ -47,7 +47,7 @@ static int set_region(const struct gmem_vm *vm, const struct section *section, u
 		.userspace_addr = section_host(section),
 	};
 
-	return kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_USER_MEMORY_REGION, &slot);
+	return gmem_kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_USER_MEMORY_REGION, &slot);
 }
 
 /* A size of 0 deletes. Kernels before guest_memfd know the old struct alone. */
@@ -81,11 +81,11 @@ static int slot_failed(const struct gmem_vm *vm, const struct section *section, 
 		  "%#llx bytes, flags %#x) gives %s%s",
 		  vm->fd, what, section->slot, section->address_space, region_name(section->region),
 		  (unsigned long long)section->gpa, (unsigned long long)section->size,
-		  kernel_flags(section), error_name(error), slot_hint(error));
+		  kernel_flags(section), gmem_error_name(error), slot_hint(error));
 	return error == -ENOMEM || error == -EEXIST ? error : -EIO;
 }
 
-bool memslot_is_used(const struct gmem_vm *vm, const struct section *section)
+bool gmem_memslot_is_used(const struct gmem_vm *vm, const struct section *section)
 {
 	return vm->caps.have_kvm && !section_is_reserved(section) &&
 	       section->slot != GMEM_SLOT_NONE;
@@ -102,7 +102,8 @@ static int set_range_attributes(const struct gmem_vm *vm, uint64_t gpa, uint64_t
 	int rc;
 
 	do {
-		rc = kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES, &request);
+		rc = gmem_kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES,
+				       &request);
 	} while (rc == -EINTR);
 	return rc;
 }
@@ -130,8 +131,9 @@ static int set_attributes(const struct gmem_vm *vm, const struct section *sectio
 	for (; done < section->size && !rc; done += size) {
 		size = section->size - done;
 		if (section->region->shadow)
-			size = state_run(&section->region->shadow->state,
-					 (section->offset + done) >> shift, size >> shift, &private)
+			size = gmem_state_run(&section->region->shadow->state,
+					      (section->offset + done) >> shift, size >> shift,
+					      &private)
 			       << shift;
 		rc = set_range_attributes(vm, section->gpa + done, size,
 					  private ? GMEM_KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);
@@ -153,11 +155,11 @@ static int attributes_failed(const struct gmem_vm *vm, const struct section *sec
 		  "VM descriptor %d: memory attributes of gpa %#llx (region \"%s\", %#llx bytes) "
 		  "give %s",
 		  vm->fd, (unsigned long long)section->gpa, region_name(section->region),
-		  (unsigned long long)section->size, error_name(error));
+		  (unsigned long long)section->size, gmem_error_name(error));
 	return error == -ENOMEM ? error : -EIO;
 }
 
-int memslot_add(struct gmem_vm *vm, const struct section *section)
+int gmem_memslot_add(struct gmem_vm *vm, const struct section *section)
 {
 	int rc = set_attributes(vm, section);
 
@@ -165,7 +167,7 @@ int memslot_add(struct gmem_vm *vm, const struct section *section)
 		clear_attributes(vm, section);
 		return attributes_failed(vm, section, rc);
 	}
-	if (!memslot_is_used(vm, section))
+	if (!gmem_memslot_is_used(vm, section))
 		return 0;
 	rc = set_slot(vm, section, section->size);
 	if (rc) {
@@ -175,27 +177,27 @@ int memslot_add(struct gmem_vm *vm, const struct section *section)
 	return 0;
 }
 
-int memslot_remove(struct gmem_vm *vm, const struct section *section, bool *lost)
+int gmem_memslot_remove(struct gmem_vm *vm, const struct section *section, bool *lost)
 {
 	int rc = 0;
 
 	*lost = false;
-	if (memslot_is_used(vm, section))
+	if (gmem_memslot_is_used(vm, section))
 		rc = set_slot(vm, section, 0);
 	if (rc)
 		return slot_failed(vm, section, "deleting", rc);
 	rc = clear_attributes(vm, section);
 	if (!rc)
 		return 0;
-	*lost = memslot_add(vm, section) != 0;
+	*lost = gmem_memslot_add(vm, section) != 0;
 	return attributes_failed(vm, section, rc);
 }
 
-int memslot_change_flags(struct gmem_vm *vm, const struct section *section)
+int gmem_memslot_change_flags(struct gmem_vm *vm, const struct section *section)
 {
 	int rc;
 
-	if (!memslot_is_used(vm, section))
+	if (!gmem_memslot_is_used(vm, section))
 		return 0;
 	rc = set_slot(vm, section, section->size);
 	return rc ? slot_failed(vm, section, "changing the flags of", rc) : 0;

@@ -10,13 +10,13 @@
  * it fails. A section with GMEM_SLOT_NONE has attributes only, a reserved range has nothing.
  * 0; -ENOMEM, -EEXIST, -EIO.
  */
-int memslot_add(struct gmem_vm *vm, const struct section *section);
+int gmem_memslot_add(struct gmem_vm *vm, const struct section *section);
 /* lost: it failed, and what was taken away already could not be put back. */
-int memslot_remove(struct gmem_vm *vm, const struct section *section, bool *lost);
+int gmem_memslot_remove(struct gmem_vm *vm, const struct section *section, bool *lost);
 /* From the flags of one to those of the other, in place: dirty logging of plain slots. */
-int memslot_change_flags(struct gmem_vm *vm, const struct section *section);
+int gmem_memslot_change_flags(struct gmem_vm *vm, const struct section *section);
 
 /* Whether the section takes a memslot call at all. */
-bool memslot_is_used(const struct gmem_vm *vm, const struct section *section);
+bool gmem_memslot_is_used(const struct gmem_vm *vm, const struct section *section);
 
 #endif /* GMEM_MEMSLOT_H */

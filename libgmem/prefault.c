@@ -26,8 +26,8 @@ static bool has_turned_private(const struct gmem_region *region, uint64_t offset
 {
 	uint64_t page_size = region->vm->caps.page_size;
 
-	return region->shadow && state_query(&region->shadow->state, offset / page_size,
-					     size / page_size) != GMEM_SHARED;
+	return region->shadow && gmem_state_query(&region->shadow->state, offset / page_size,
+						  size / page_size) != GMEM_SHARED;
 }
 
 /*
@@ -40,9 +40,9 @@ static uint64_t prefault_run(struct part *part, uint64_t offset, uint64_t size, 
 	const struct gmem_kernel *kernel = &region->vm->kernel;
 
 	if (private)
-		part->error = backing_allocate(&region->guest, kernel, offset, size);
+		part->error = gmem_backing_allocate(&region->guest, kernel, offset, size);
 	else
-		part->error = backing_populate(region->host, kernel, offset, size);
+		part->error = gmem_backing_populate(region->host, kernel, offset, size);
 	if (part->error == -EFAULT && !private && has_turned_private(region, offset, size)) {
 		part->error = 0;
 		return 0;
@@ -64,8 +64,9 @@ static void *prefault_part(void *argument)
 	while (offset < end && !part->error) {
 		size = end - offset;
 		if (region->shadow)
-			size = page_size * state_run(&region->shadow->state, offset / page_size,
-						     size / page_size, &private);
+			size = page_size * gmem_state_run(&region->shadow->state,
+							  offset / page_size, size / page_size,
+							  &private);
 		offset += prefault_run(part, offset, size, private);
 	}
 	return NULL;
@@ -128,8 +129,8 @@ static int report_failure(const struct part *part)
 	int error = part->error;
 
 	log_error(region->vm->ctx, "region \"%s\": prefaulting its %s at offset %#llx gives %s%s",
-		  region->config.name, backing_memory_name(side->memory),
-		  (unsigned long long)part->failed_offset, error_name(error),
+		  region->config.name, gmem_backing_memory_name(side->memory),
+		  (unsigned long long)part->failed_offset, gmem_error_name(error),
 		  no_populate ? "; MADV_POPULATE_WRITE takes Linux 5.14" : "");
 	if (no_populate)
 		return -EOPNOTSUPP;
@@ -193,7 +194,7 @@ int gmem_region_prefault(struct gmem_region *region, uint64_t offset, uint64_t s
 			 uint32_t threads)
 {
 	uint64_t pages;
-	int rc = region_check(region, "gmem_region_prefault");
+	int rc = gmem_region_check(region, "gmem_region_prefault");
 
 	if (!rc)
 		rc = check_arguments(region, offset, size, threads);

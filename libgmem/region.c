@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct gmem_region *region_get(struct gmem_region *region)
+struct gmem_region *gmem_region_get(struct gmem_region *region)
 {
 	if (region)
 		atomic_fetch_add_explicit(&region->references, 1, memory_order_relaxed);
@@ -21,14 +21,14 @@ static void region_destroy(struct gmem_region *region)
 	struct gmem_vm *vm = region->vm;
 	bool forked = vm_is_forked(vm);
 
-	backing_release(&region->shared, &vm->kernel, forked);
-	backing_release(&region->guest, &vm->kernel, forked);
-	shadow_put(vm, region->shadow);
+	gmem_backing_release(&region->shared, &vm->kernel, forked);
+	gmem_backing_release(&region->guest, &vm->kernel, forked);
+	gmem_shadow_put(vm, region->shadow);
 	free(region);
-	vm_put(vm);
+	gmem_vm_put(vm);
 }
 
-void region_put(struct gmem_region *region)
+void gmem_region_put(struct gmem_region *region)
 {
 	if (!region || atomic_fetch_sub_explicit(&region->references, 1, memory_order_acq_rel) != 1)
 		return;
@@ -37,7 +37,7 @@ void region_put(struct gmem_region *region)
 
 void gmem_region_free(struct gmem_region *region)
 {
-	region_put(region);
+	gmem_region_put(region);
 }
 
 static struct maker region_maker(const struct gmem_region *region)
@@ -67,8 +67,8 @@ static int make_guest(struct gmem_region *region, const struct maker *maker)
 {
 	if (region->config.backing == GMEM_BACKING_PLAIN)
 		return 0;
-	return backing_create_guest_memfd(&region->guest, maker, region->vm->fd, region->size,
-					  creation_flags(region));
+	return gmem_backing_create_guest_memfd(&region->guest, maker, region->vm->fd, region->size,
+					       creation_flags(region));
 }
 
 static int make_shared_memory(struct gmem_region *region, const struct maker *maker)
@@ -78,15 +78,15 @@ static int make_shared_memory(struct gmem_region *region, const struct maker *ma
 
 	switch (region->config.memory) {
 	case GMEM_MEMORY_ANON:
-		return backing_create_anon(&region->shared, maker, region->size);
+		return gmem_backing_create_anon(&region->shared, maker, region->size);
 	case GMEM_MEMORY_HUGETLB:
-		return backing_create_hugetlb(&region->shared, maker, region->size,
-					      region->config.page_size);
+		return gmem_backing_create_hugetlb(&region->shared, maker, region->size,
+						   region->config.page_size);
 	case GMEM_MEMORY_GUEST_MEMFD:
-		return backing_create_guest_memfd(&region->shared, maker, region->vm->fd,
-						  region->size, flags);
+		return gmem_backing_create_guest_memfd(&region->shared, maker, region->vm->fd,
+						       region->size, flags);
 	default:
-		return backing_create_shmem(&region->shared, maker, region->size);
+		return gmem_backing_create_shmem(&region->shared, maker, region->size);
 	}
 }
 
@@ -98,11 +98,12 @@ static int make_shared(struct gmem_region *region, const struct maker *maker)
 		return 0;
 	switch (config->source) {
 	case SOURCE_FD:
-		return backing_adopt_fd(&region->shared, maker, region->size, config->fd,
-					config->fd_offset);
+		return gmem_backing_adopt_fd(&region->shared, maker, region->size, config->fd,
+					     config->fd_offset);
 	case SOURCE_MAPPING:
-		return backing_adopt_mapping(&region->shared, maker, region->size, config->mapping,
-					     config->memory, config->page_size);
+		return gmem_backing_adopt_mapping(&region->shared, maker, region->size,
+						  config->mapping, config->memory,
+						  config->page_size);
 	default:
 		return make_shared_memory(region, maker);
 	}
@@ -156,7 +157,7 @@ static int map_host_side(struct gmem_region *region, const struct maker *maker)
 			    "region \"%s\": NUMA policy %u holds for shared pages; private ones go "
 			    "where the thread that first touches or prefaults them has its policy",
 			    config->name, config->policy);
-	return backing_map(region->host, maker, &placement);
+	return gmem_backing_map(region->host, maker, &placement);
 }
 
 static int make_shadow(struct gmem_region *region)
@@ -165,7 +166,7 @@ static int make_shadow(struct gmem_region *region)
 
 	if (region->config.backing == GMEM_BACKING_PLAIN || !vm_has_private(region->vm))
 		return 0;
-	region->shadow = shadow_get(region->vm, pages, region->config.state == GMEM_PRIVATE);
+	region->shadow = gmem_shadow_get(region->vm, pages, region->config.state == GMEM_PRIVATE);
 	if (region->shadow)
 		return 0;
 	log_error(region->vm->ctx, "region \"%s\": no memory to track the state of %llu pages",
@@ -197,12 +198,12 @@ static struct gmem_region *region_create(struct gmem_vm *vm, uint64_t size,
 	if (!region)
 		return NULL;
 	atomic_init(&region->references, 1);
-	region->vm = vm_get(vm);
+	region->vm = gmem_vm_get(vm);
 	region->config = *config;
 	region->size = size;
 	region->reason = reason;
-	backing_init(&region->guest);
-	backing_init(&region->shared);
+	gmem_backing_init(&region->guest);
+	gmem_backing_init(&region->shared);
 	region->host = config->backing == GMEM_BACKING_GUEST_MEMFD ? &region->guest
 								   : &region->shared;
 	return region;
@@ -218,7 +219,7 @@ int gmem_region_new(struct gmem_vm *vm, uint64_t size, const struct gmem_region_
 
 	if (region)
 		*region = NULL;
-	rc = vm_check(vm, "gmem_region_new");
+	rc = gmem_vm_check(vm, "gmem_region_new");
 	if (rc)
 		return rc;
 	if (!region) {
@@ -228,8 +229,8 @@ int gmem_region_new(struct gmem_vm *vm, uint64_t size, const struct gmem_region_
 	if (config)
 		resolved = *config;
 	else
-		region_config_init(&resolved);
-	rc = region_config_resolve(&resolved, vm, size, &reason);
+		gmem_region_config_init(&resolved);
+	rc = gmem_region_config_resolve(&resolved, vm, size, &reason);
 	if (rc)
 		return rc;
 	made = region_create(vm, size, &resolved, reason);
@@ -240,24 +241,24 @@ int gmem_region_new(struct gmem_vm *vm, uint64_t size, const struct gmem_region_
 	}
 	rc = region_setup(made);
 	if (rc)
-		region_put(made);
+		gmem_region_put(made);
 	else
 		*region = made;
 	return rc;
 }
 
-int region_check(const struct gmem_region *region, const char *function)
+int gmem_region_check(const struct gmem_region *region, const char *function)
 {
 	if (!region) {
 		log_error(NULL, "%s: region is NULL, it must be a region", function);
 		return -EINVAL;
 	}
-	return vm_check(region->vm, function);
+	return gmem_vm_check(region->vm, function);
 }
 
 int gmem_region_get_info(const struct gmem_region *region, struct gmem_region_info *info)
 {
-	int rc = region_check(region, "gmem_region_get_info");
+	int rc = gmem_region_check(region, "gmem_region_get_info");
 
 	if (rc)
 		return rc;
@@ -279,14 +280,14 @@ int gmem_region_get_info(const struct gmem_region *region, struct gmem_region_in
 		.can_be_private = region_can_be_private(region),
 	};
 	if (region->shadow)
-		info->private_bytes =
-			state_count_private(&region->shadow->state) * region->vm->caps.page_size;
+		info->private_bytes = gmem_state_count_private(&region->shadow->state) *
+				      region->vm->caps.page_size;
 	return 0;
 }
 
 int gmem_region_describe(const struct gmem_region *region, char *buf, size_t size)
 {
-	int rc = region_check(region, "gmem_region_describe");
+	int rc = gmem_region_check(region, "gmem_region_describe");
 	const char *memory;
 
 	if (rc)
@@ -295,7 +296,7 @@ int gmem_region_describe(const struct gmem_region *region, char *buf, size_t siz
 		log_error(region->vm->ctx, "gmem_region_describe: buf is NULL with size %zu", size);
 		return -EINVAL;
 	}
-	memory = backing_name(region->host);
+	memory = gmem_backing_name(region->host);
 	switch (region->config.backing) {
 	case GMEM_BACKING_GUEST_MEMFD:
 		return snprintf(buf, size, "one guest_memfd, %s, %s",

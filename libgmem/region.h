@@ -50,24 +50,24 @@ struct gmem_region {
 	struct shadow *shadow; /* NULL: no page can ever be private */
 };
 
-struct gmem_region *region_get(struct gmem_region *region);
-void region_put(struct gmem_region *region);
+struct gmem_region *gmem_region_get(struct gmem_region *region);
+void gmem_region_put(struct gmem_region *region);
 
 /* Every public function's first look at its region: 0; -EINVAL (NULL), -EIO (in a child). */
-int region_check(const struct gmem_region *region, const char *function);
+int gmem_region_check(const struct gmem_region *region, const char *function);
 
 static inline bool region_can_be_private(const struct gmem_region *region)
 {
 	return region->shadow != NULL;
 }
 
-void region_config_init(struct gmem_region_config *config);
+void gmem_region_config_init(struct gmem_region_config *config);
 
 /*
  * Judges a configuration, with no system call, and fills in what it left open. size is that of the
  * region to be. 0; -EINVAL, -EOPNOTSUPP.
  */
-int region_config_resolve(struct gmem_region_config *config, struct gmem_vm *vm, uint64_t size,
-			  const char **reason);
+int gmem_region_config_resolve(struct gmem_region_config *config, struct gmem_vm *vm, uint64_t size,
+			       const char **reason);
 
 #endif /* GMEM_REGION_PRIVATE_H */

@@ -215,7 +215,7 @@ static void choose_backing(struct choice *choice)
 		config->backing = GMEM_BACKING_SPLIT;
 		choice->reason = "because this VM tracks private memory per VM, where a "
 				 "guest_memfd cannot hold shared pages";
-	} else if (!caps_have_mmap(&vm->caps)) {
+	} else if (!gmem_caps_have_mmap(&vm->caps)) {
 		config->backing = GMEM_BACKING_SPLIT;
 		choice->reason = "because a guest_memfd of this kernel cannot be mapped";
 	} else if (config->source != SOURCE_UNSET) {
@@ -235,7 +235,7 @@ static int check_guest_memfd_mmap(const struct choice *choice)
 {
 	const struct caps *caps = &choice->vm->caps;
 
-	if (caps_have_mmap(caps))
+	if (gmem_caps_have_mmap(caps))
 		return 0;
 	if (!caps->guest_memfd)
 		return refuse(choice, -EOPNOTSUPP,
@@ -312,7 +312,7 @@ static int check_split(const struct choice *choice)
 			      "GMEM_MEMORY_SHMEM or GMEM_MEMORY_HUGETLB for the shared side",
 			      config->flags & FLAGS_OTHER_THAN_GUEST_MEMFD);
 	if (second &&
-	    (choice->vm->tracking == GMEM_TRACKING_VM || !caps_have_mmap(&choice->vm->caps) ||
+	    (choice->vm->tracking == GMEM_TRACKING_VM || !gmem_caps_have_mmap(&choice->vm->caps) ||
 	     !(choice->vm->caps.guest_memfd_flags & GMEM_KVM_GUEST_MEMFD_FLAG_INIT_SHARED)))
 		return refuse(choice, -EOPNOTSUPP,
 			      "a shared guest_memfd beside the private one takes tracking per "
@@ -385,7 +385,7 @@ static int check_mergeable(const struct choice *choice)
 	if (config->flags & GMEM_REGION_MERGEABLE && config->memory != GMEM_MEMORY_ANON)
 		return refuse(choice, -EINVAL,
 			      "GMEM_REGION_MERGEABLE on a %s; only GMEM_MEMORY_ANON can be merged",
-			      backing_memory_name(config->memory));
+			      gmem_backing_memory_name(config->memory));
 	return 0;
 }
 
@@ -419,8 +419,8 @@ static void resolve_state(struct choice *choice)
 					: GMEM_SHARED;
 }
 
-int region_config_resolve(struct gmem_region_config *config, struct gmem_vm *vm, uint64_t size,
-			  const char **reason)
+int gmem_region_config_resolve(struct gmem_region_config *config, struct gmem_vm *vm, uint64_t size,
+			       const char **reason)
 {
 	static int (*const checks[])(const struct choice *) = {
 		check_name,   check_size,    check_bits,      check_numa,

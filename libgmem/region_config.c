@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void region_config_init(struct gmem_region_config *config)
+void gmem_region_config_init(struct gmem_region_config *config)
 {
 	memset(config, 0, sizeof(*config));
 	strcpy(config->name, "region");
@@ -26,7 +26,7 @@ int gmem_region_config_new(struct gmem_region_config **config)
 			  sizeof(**config));
 		return -ENOMEM;
 	}
-	region_config_init(*config);
+	gmem_region_config_init(*config);
 	return 0;
 }
 

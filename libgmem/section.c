@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int section_list_reserve(struct section_list *list, uint32_t more)
+int gmem_section_list_reserve(struct section_list *list, uint32_t more)
 {
 	uint64_t wanted = (uint64_t)list->count + more;
 	struct section *items;
@@ -23,30 +23,32 @@ int section_list_reserve(struct section_list *list, uint32_t more)
 	return 0;
 }
 
-int section_list_copy(struct section_list *copy, const struct section_list *list, uint32_t more)
+int gmem_section_list_copy(struct section_list *copy, const struct section_list *list,
+			   uint32_t more)
 {
 	int rc;
 
 	*copy = (struct section_list){ 0 };
-	rc = section_list_reserve(copy, list->count);
+	rc = gmem_section_list_reserve(copy, list->count);
 	if (!rc) {
 		if (list->count)
 			memcpy(copy->items, list->items, list->count * sizeof(*list->items));
 		copy->count = list->count;
-		rc = section_list_reserve(copy, more);
+		rc = gmem_section_list_reserve(copy, more);
 	}
 	if (rc)
-		section_list_free(copy);
+		gmem_section_list_free(copy);
 	return rc;
 }
 
-void section_list_free(struct section_list *list)
+void gmem_section_list_free(struct section_list *list)
 {
 	free(list->items);
 	*list = (struct section_list){ 0 };
 }
 
-uint32_t section_list_find(const struct section_list *list, uint32_t address_space, uint64_t gpa)
+uint32_t gmem_section_list_find(const struct section_list *list, uint32_t address_space,
+				uint64_t gpa)
 {
 	uint32_t low = 0, high = list->count;
 
@@ -61,9 +63,9 @@ uint32_t section_list_find(const struct section_list *list, uint32_t address_spa
 	return low;
 }
 
-void section_list_insert(struct section_list *list, const struct section *section)
+void gmem_section_list_insert(struct section_list *list, const struct section *section)
 {
-	uint32_t index = section_list_find(list, section->address_space, section->gpa);
+	uint32_t index = gmem_section_list_find(list, section->address_space, section->gpa);
 
 	memmove(&list->items[index + 1], &list->items[index],
 		(list->count - index) * sizeof(*list->items));
@@ -71,7 +73,7 @@ void section_list_insert(struct section_list *list, const struct section *sectio
 	list->count++;
 }
 
-void section_list_remove(struct section_list *list, uint32_t index)
+void gmem_section_list_remove(struct section_list *list, uint32_t index)
 {
 	list->count--;
 	memmove(&list->items[index], &list->items[index + 1],

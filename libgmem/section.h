@@ -68,14 +68,16 @@ static inline bool sections_are_same_window(const struct section *a, const struc
 }
 
 /* Room for so many more. 0 or -ENOMEM. */
-int section_list_reserve(struct section_list *list, uint32_t more);
+int gmem_section_list_reserve(struct section_list *list, uint32_t more);
 /* A list of the same sections, with room for so many more; no references are taken. */
-int section_list_copy(struct section_list *copy, const struct section_list *list, uint32_t more);
-void section_list_free(struct section_list *list);
+int gmem_section_list_copy(struct section_list *copy, const struct section_list *list,
+			   uint32_t more);
+void gmem_section_list_free(struct section_list *list);
 /* At its place in the order; there must be room. */
-void section_list_insert(struct section_list *list, const struct section *section);
-void section_list_remove(struct section_list *list, uint32_t index);
+void gmem_section_list_insert(struct section_list *list, const struct section *section);
+void gmem_section_list_remove(struct section_list *list, uint32_t index);
 /* The first section that starts at or above an address, or in a later address space; or count. */
-uint32_t section_list_find(const struct section_list *list, uint32_t address_space, uint64_t gpa);
+uint32_t gmem_section_list_find(const struct section_list *list, uint32_t address_space,
+				uint64_t gpa);
 
 #endif /* GMEM_SECTION_H */

@@ -36,44 +36,44 @@ static struct shadow *take_from_pool(struct gmem_vm *vm, uint64_t pages)
 	return found;
 }
 
-struct shadow *shadow_get(struct gmem_vm *vm, uint64_t pages, bool all_private)
+struct shadow *gmem_shadow_get(struct gmem_vm *vm, uint64_t pages, bool all_private)
 {
 	struct shadow *shadow = take_from_pool(vm, pages);
 
 	if (shadow) {
-		state_reset(&shadow->state, &vm->kernel, all_private);
+		gmem_state_reset(&shadow->state, &vm->kernel, all_private);
 		return shadow;
 	}
 	shadow = calloc(1, sizeof(*shadow));
 	if (!shadow)
 		return NULL;
-	if (state_init(&shadow->state, &vm->kernel, pages, vm->caps.page_shift, all_private)) {
+	if (gmem_state_init(&shadow->state, &vm->kernel, pages, vm->caps.page_shift, all_private)) {
 		free(shadow);
 		return NULL;
 	}
 	return shadow;
 }
 
-void shadow_put(struct gmem_vm *vm, struct shadow *shadow)
+void gmem_shadow_put(struct gmem_vm *vm, struct shadow *shadow)
 {
 	if (!shadow)
 		return;
-	/* What waits in the pool holds address space alone; shadow_get() makes it good again. */
-	kernel_madvise(&vm->kernel, address_of(shadow->state.words), shadow->state.length,
-		       MADV_DONTNEED);
+	/* What waits in the pool holds address space alone; gmem_shadow_get() makes it good again. */
+	gmem_kernel_madvise(&vm->kernel, address_of(shadow->state.words), shadow->state.length,
+			    MADV_DONTNEED);
 	lock(vm);
 	shadow->next = vm->shadows;
 	vm->shadows = shadow;
 	unlock(vm);
 }
 
-void shadows_free(struct gmem_vm *vm)
+void gmem_shadows_free(struct gmem_vm *vm)
 {
 	while (vm->shadows) {
 		struct shadow *shadow = vm->shadows;
 
 		vm->shadows = shadow->next;
-		state_release(&shadow->state, &vm->kernel);
+		gmem_state_release(&shadow->state, &vm->kernel);
 		free(shadow);
 	}
 }

@@ -18,9 +18,9 @@ struct shadow {
 };
 
 /* A shadow of so many pages, all of one state. NULL when out of memory. */
-struct shadow *shadow_get(struct gmem_vm *vm, uint64_t pages, bool all_private);
-void shadow_put(struct gmem_vm *vm, struct shadow *shadow);
+struct shadow *gmem_shadow_get(struct gmem_vm *vm, uint64_t pages, bool all_private);
+void gmem_shadow_put(struct gmem_vm *vm, struct shadow *shadow);
 /* The end of the VM, and of its readers. */
-void shadows_free(struct gmem_vm *vm);
+void gmem_shadows_free(struct gmem_vm *vm);
 
 #endif /* GMEM_SHADOW_H */

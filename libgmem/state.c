@@ -330,7 +330,7 @@ static uint32_t query_gib(const struct state *state, uint64_t first, uint64_t co
 	return kind == KIND_PRIVATE ? GMEM_PRIVATE : GMEM_SHARED;
 }
 
-bool state_is_private(const struct state *state, uint64_t page)
+bool gmem_state_is_private(const struct state *state, uint64_t page)
 {
 	uint64_t kind = load_word(state, page >> state->gib_shift) & KIND_MASK;
 
@@ -339,7 +339,7 @@ bool state_is_private(const struct state *state, uint64_t page)
 	return (load_chunk(state, page) >> (page % PAGES_PER_CHUNK)) & 1;
 }
 
-void state_set(struct state *state, uint64_t first, uint64_t count, bool private)
+void gmem_state_set(struct state *state, uint64_t first, uint64_t count, bool private)
 {
 	while (count) {
 		uint64_t gib = first >> state->gib_shift;
@@ -354,7 +354,7 @@ void state_set(struct state *state, uint64_t first, uint64_t count, bool private
 	}
 }
 
-uint32_t state_query(const struct state *state, uint64_t first, uint64_t count)
+uint32_t gmem_state_query(const struct state *state, uint64_t first, uint64_t count)
 {
 	uint32_t seen = 0;
 
@@ -368,12 +368,12 @@ uint32_t state_query(const struct state *state, uint64_t first, uint64_t count)
 	return seen;
 }
 
-uint64_t state_run(const struct state *state, uint64_t first, uint64_t limit, bool *private)
+uint64_t gmem_state_run(const struct state *state, uint64_t first, uint64_t limit, bool *private)
 {
 	uint64_t done = 1;
 
 	/* The first page is asked for once only: asked again it might answer otherwise. */
-	*private = state_is_private(state, first);
+	*private = gmem_state_is_private(state, first);
 	while (done < limit) {
 		uint64_t piece = piece_in_gib(state, first + done, limit - done);
 		uint64_t run = run_in_gib(state, first + done, piece, *private);
@@ -385,7 +385,7 @@ uint64_t state_run(const struct state *state, uint64_t first, uint64_t limit, bo
 	return done;
 }
 
-uint64_t state_count_private(const struct state *state)
+uint64_t gmem_state_count_private(const struct state *state)
 {
 	uint64_t gibs = count_gibs(state);
 	uint64_t sum = 0;
@@ -406,8 +406,8 @@ static uint64_t length_of_bits(const struct state *state)
 			MAPPING_ALIGN);
 }
 
-int state_init(struct state *state, const struct gmem_kernel *kernel, uint64_t pages,
-	       unsigned int page_shift, bool all_private)
+int gmem_state_init(struct state *state, const struct gmem_kernel *kernel, uint64_t pages,
+		    unsigned int page_shift, bool all_private)
 {
 	struct state made = { .pages = pages };
 	int64_t base;
@@ -421,8 +421,8 @@ int state_init(struct state *state, const struct gmem_kernel *kernel, uint64_t p
 	/* Fewer than 2^52 pages: none of these sums comes near overflowing. */
 	made.gib_shift = GIB_SHIFT - page_shift;
 	made.length = length_of_words(&made) + length_of_bits(&made);
-	base = kernel_mmap(kernel, 0, made.length, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	base = gmem_kernel_mmap(kernel, 0, made.length, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (base < 0)
 		return -ENOMEM;
 	made.words = (_Atomic uint64_t *)(uintptr_t)base;
@@ -432,23 +432,23 @@ int state_init(struct state *state, const struct gmem_kernel *kernel, uint64_t p
 	 * A huge page would give 2 MiB to a leaf that needs 32 KiB. A kernel that does not know
 	 * huge pages refuses this and is right.
 	 */
-	kernel_madvise(kernel, (uint64_t)base, made.length, MADV_NOHUGEPAGE);
+	gmem_kernel_madvise(kernel, (uint64_t)base, made.length, MADV_NOHUGEPAGE);
 
 	/* The mapping is zero, which is "all shared, leaf of zeros". */
 	*state = made;
 	if (all_private)
-		state_set(state, 0, pages, true);
+		gmem_state_set(state, 0, pages, true);
 	return 0;
 }
 
-void state_release(struct state *state, const struct gmem_kernel *kernel)
+void gmem_state_release(struct state *state, const struct gmem_kernel *kernel)
 {
 	if (state->length)
-		kernel_munmap(kernel, address_of(state->words), state->length);
+		gmem_kernel_munmap(kernel, address_of(state->words), state->length);
 	*state = (struct state){ 0 };
 }
 
-void state_reset(struct state *state, const struct gmem_kernel *kernel, bool all_private)
+void gmem_state_reset(struct state *state, const struct gmem_kernel *kernel, bool all_private)
 {
 	uint64_t gibs = count_gibs(state);
 
@@ -463,5 +463,5 @@ void state_reset(struct state *state, const struct gmem_kernel *kernel, bool all
 	 * This makes the leaves zero unless the memory is locked. Either will do, as they are
 	 * marked as unknown.
 	 */
-	kernel_madvise(kernel, address_of(state->bits), length_of_bits(state), MADV_DONTNEED);
+	gmem_kernel_madvise(kernel, address_of(state->bits), length_of_bits(state), MADV_DONTNEED);
 }

@@ -26,7 +26,7 @@ struct gmem_kernel;
 #define STATE_IN_FLIGHT_SHIFT 32
 
 /*
- * Fixed once state_init() has returned; only what words and bits point to changes afterwards.
+ * Fixed once gmem_state_init() has returned; only what words and bits point to changes afterwards.
  * The leaves of all GiBs lie one behind the other, so bits is a flat bitmap of the region (1 is
  * private) of which only the parts that a word refers to mean anything.
  */
@@ -42,28 +42,28 @@ struct state {
  * Makes the shadow of a region of so many pages of 1 << page_shift bytes (12, 14 or 16), all of
  * them in one state. It reserves the address space for every leaf, so nothing is allocated and
  * no system call is made later on. Returns 0, -EINVAL for no pages, another page size or more
- * bytes than an address can count, or -ENOMEM; after a failure state_release() does nothing.
+ * bytes than an address can count, or -ENOMEM; after a failure gmem_state_release() does nothing.
  * Nobody else may use the state meanwhile.
  */
-int state_init(struct state *state, const struct gmem_kernel *kernel, uint64_t pages,
-	       unsigned int page_shift, bool all_private);
+int gmem_state_init(struct state *state, const struct gmem_kernel *kernel, uint64_t pages,
+		    unsigned int page_shift, bool all_private);
 
 /* Gives the mapping back. Nobody may be using the state, nor use it afterwards. */
-void state_release(struct state *state, const struct gmem_kernel *kernel);
+void gmem_state_release(struct state *state, const struct gmem_kernel *kernel);
 
 /*
  * Puts all pages in one state and gives the memory of the leaves back to the kernel, for a region
  * that is taken from a pool. No writer may be at work. Readers that have not noticed yet may
  * be: they get an answer that means nothing, but get one.
  */
-void state_reset(struct state *state, const struct gmem_kernel *kernel, bool all_private);
+void gmem_state_reset(struct state *state, const struct gmem_kernel *kernel, bool all_private);
 
 /*
  * Says whether a page is private. Any number of threads, together with any number of writers; it
  * only loads. The answer is a state which the page had during the call, and what the thread that
  * set that state did before is visible to the caller.
  */
-bool state_is_private(const struct state *state, uint64_t page);
+bool gmem_state_is_private(const struct state *state, uint64_t page);
 
 /*
  * Makes count pages private or shared. Any number of threads, on any ranges. Each page changes at
@@ -71,25 +71,25 @@ bool state_is_private(const struct state *state, uint64_t page);
  * whole does not change at once. A GiB that is set as a whole takes the same time whatever was
  * in it.
  */
-void state_set(struct state *state, uint64_t first, uint64_t count, bool private);
+void gmem_state_set(struct state *state, uint64_t first, uint64_t count, bool private);
 
 /*
  * Says what states a range has: GMEM_SHARED, GMEM_PRIVATE or both; 0 for no pages. Threads as
- * state_is_private(), which also says what the answer for each single page means.
+ * gmem_state_is_private(), which also says what the answer for each single page means.
  */
-uint32_t state_query(const struct state *state, uint64_t first, uint64_t count);
+uint32_t gmem_state_query(const struct state *state, uint64_t first, uint64_t count);
 
 /*
  * Finds the longest run of pages in one state that starts with the page first, looking at limit
  * pages (not 0). Returns its length, at least 1, and stores its state. Threads and meaning as
- * state_is_private().
+ * gmem_state_is_private().
  */
-uint64_t state_run(const struct state *state, uint64_t first, uint64_t limit, bool *private);
+uint64_t gmem_state_run(const struct state *state, uint64_t first, uint64_t limit, bool *private);
 
 /*
  * Counts the private pages. Any thread; a sum over GiBs that are looked at one after the other,
  * exact when no writer is at work. Pages that a writer is just changing count as they were.
  */
-uint64_t state_count_private(const struct state *state);
+uint64_t gmem_state_count_private(const struct state *state);
 
 #endif /* GMEM_STATE_PRIVATE_H */

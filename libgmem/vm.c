@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-int vm_check(const struct gmem_vm *vm, const char *function)
+int gmem_vm_check(const struct gmem_vm *vm, const char *function)
 {
 	if (!vm) {
 		log_error(NULL, "%s: vm is NULL, it must be a VM", function);
@@ -28,7 +28,7 @@ int vm_check(const struct gmem_vm *vm, const char *function)
 	return 0;
 }
 
-struct gmem_vm *vm_get(struct gmem_vm *vm)
+struct gmem_vm *gmem_vm_get(struct gmem_vm *vm)
 {
 	atomic_fetch_add_explicit(&vm->references, 1, memory_order_relaxed);
 	return vm;
@@ -36,20 +36,22 @@ struct gmem_vm *vm_get(struct gmem_vm *vm)
 
 static int mark_process(struct gmem_vm *vm)
 {
-	int64_t address = kernel_mmap(&vm->kernel, 0, vm->caps.page_size, PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int64_t address = gmem_kernel_mmap(&vm->kernel, 0, vm->caps.page_size,
+					   PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+					   0);
 	int rc;
 
 	if (address < 0) {
 		log_error(vm->ctx, "VM descriptor %d: no page to mark this process with: %s",
-			  vm->fd, error_name((int)address));
+			  vm->fd, gmem_error_name((int)address));
 		return -ENOMEM;
 	}
 	vm->mark = (_Atomic uint32_t *)(uintptr_t)address;
-	rc = kernel_madvise(&vm->kernel, (uint64_t)address, vm->caps.page_size, MADV_WIPEONFORK);
+	rc = gmem_kernel_madvise(&vm->kernel, (uint64_t)address, vm->caps.page_size,
+				 MADV_WIPEONFORK);
 	if (rc) {
 		log_error(vm->ctx, "VM descriptor %d: MADV_WIPEONFORK gives %s, Linux 4.14 has it",
-			  vm->fd, error_name(rc));
+			  vm->fd, gmem_error_name(rc));
 		return -EIO;
 	}
 	atomic_store(vm->mark, 1);
@@ -73,12 +75,12 @@ static int check_tracking(const struct gmem_vm *vm)
 		log_error(vm->ctx,
 			  "no VM descriptor: tracking %s was asked for, and takes one of a VM with "
 			  "private memory",
-			  caps_tracking_name(wanted));
+			  gmem_caps_tracking_name(wanted));
 	else if (!caps->guest_memfd)
 		log_error(vm->ctx,
 			  "VM descriptor %d: tracking %s was asked for, but this kernel has no "
 			  "guest_memfd for this VM; Linux 6.8 with CONFIG_KVM_GUEST_MEMFD has it",
-			  vm->fd, caps_tracking_name(wanted));
+			  vm->fd, gmem_caps_tracking_name(wanted));
 	else if (wanted == GMEM_TRACKING_VM)
 		log_error(vm->ctx,
 			  "VM descriptor %d: tracking per VM was asked for, but "
@@ -130,19 +132,19 @@ static void copy_config(struct gmem_vm *vm, const struct gmem_vm_config *config)
 	if (!config)
 		return;
 	vm->config = *config;
-	closure_get(vm->config.closure);
+	gmem_closure_get(vm->config.closure);
 }
 
 /* Gives back what vm_create() and gmem_vm_new() had made when the last reference goes. */
 static void vm_destroy(struct gmem_vm *vm)
 {
-	layout_free(vm->layout);
-	shadows_free(vm);
+	gmem_layout_free(vm->layout);
+	gmem_shadows_free(vm);
 	if (vm->mark)
-		kernel_munmap(&vm->kernel, address_of(vm->mark), vm->caps.page_size);
-	closure_put(vm->config.closure);
+		gmem_kernel_munmap(&vm->kernel, address_of(vm->mark), vm->caps.page_size);
+	gmem_closure_put(vm->config.closure);
 	pthread_mutex_destroy(&vm->shadows_lock);
-	ctx_put(vm->ctx);
+	gmem_ctx_put(vm->ctx);
 	free(vm);
 }
 
@@ -153,7 +155,7 @@ static struct gmem_vm *vm_create(struct gmem_ctx *ctx, int vm_fd,
 
 	if (!vm)
 		return NULL;
-	vm->ctx = ctx_get(ctx);
+	vm->ctx = gmem_ctx_get(ctx);
 	if (!vm->ctx) {
 		free(vm);
 		return NULL;
@@ -168,7 +170,7 @@ static struct gmem_vm *vm_create(struct gmem_ctx *ctx, int vm_fd,
 
 static int vm_setup(struct gmem_vm *vm)
 {
-	int rc = caps_probe(&vm->caps, vm->ctx, &vm->kernel, vm->fd);
+	int rc = gmem_caps_probe(&vm->caps, vm->ctx, &vm->kernel, vm->fd);
 
 	if (!rc)
 		rc = check_config(vm);
@@ -177,7 +179,7 @@ static int vm_setup(struct gmem_vm *vm)
 	vm->tracking = vm->config.tracking == GMEM_TRACKING_NONE ? GMEM_TRACKING_NONE
 								 : vm->caps.tracking;
 	rc = mark_process(vm);
-	return rc ? rc : layout_new(vm, &vm->layout);
+	return rc ? rc : gmem_layout_new(vm, &vm->layout);
 }
 
 int gmem_vm_new(struct gmem_ctx *ctx, int vm_fd, const struct gmem_vm_config *config,
@@ -204,13 +206,13 @@ int gmem_vm_new(struct gmem_ctx *ctx, int vm_fd, const struct gmem_vm_config *co
 	}
 	rc = vm_setup(made);
 	if (rc)
-		vm_put(made);
+		gmem_vm_put(made);
 	else
 		*vm = made;
 	return rc;
 }
 
-void vm_put(struct gmem_vm *vm)
+void gmem_vm_put(struct gmem_vm *vm)
 {
 	if (atomic_fetch_sub_explicit(&vm->references, 1, memory_order_acq_rel) == 1)
 		vm_destroy(vm);
@@ -221,14 +223,14 @@ void gmem_vm_free(struct gmem_vm *vm)
 	if (!vm)
 		return;
 	atomic_store(&vm->ended, true);
-	layout_clear(vm->layout);
-	vm_put(vm);
+	gmem_layout_clear(vm->layout);
+	gmem_vm_put(vm);
 }
 
 int gmem_vm_get_info(struct gmem_vm *vm, struct gmem_vm_info *info)
 {
 	const struct caps *caps;
-	int rc = vm_check(vm, "gmem_vm_get_info");
+	int rc = gmem_vm_check(vm, "gmem_vm_get_info");
 
 	if (rc)
 		return rc;
@@ -248,14 +250,14 @@ int gmem_vm_get_info(struct gmem_vm *vm, struct gmem_vm_info *info)
 		.max_section = caps->max_section,
 		.tracking = vm->tracking,
 		.guest_memfd = caps->guest_memfd,
-		.mmap = caps_have_mmap(caps),
+		.mmap = gmem_caps_have_mmap(caps),
 		.private_memory = vm_has_private(vm),
 		.prefault = caps->prefault,
 		.memory_fault_exit = caps->memory_fault_exit,
 		.region2 = caps->region2,
 		.address_spaces = caps->address_spaces,
 		.slots = caps->slots,
-		.slots_used = layout_slots_used(vm->layout),
+		.slots_used = gmem_layout_slots_used(vm->layout),
 	};
 	if (caps->tracking == GMEM_TRACKING_FILE)
 		info->attributes |= GMEM_KVM_MEMORY_ATTRIBUTE_PRIVATE;

@@ -45,7 +45,7 @@ struct gmem_vm {
 };
 
 /* Every public function's first look at its VM: 0; -EINVAL (NULL), -EIO (in a child). */
-int vm_check(const struct gmem_vm *vm, const char *function);
+int gmem_vm_check(const struct gmem_vm *vm, const char *function);
 
 static inline bool vm_is_forked(const struct gmem_vm *vm)
 {
@@ -58,7 +58,7 @@ static inline bool vm_has_private(const struct gmem_vm *vm)
 	return vm->tracking != GMEM_TRACKING_NONE;
 }
 
-struct gmem_vm *vm_get(struct gmem_vm *vm);
-void vm_put(struct gmem_vm *vm);
+struct gmem_vm *gmem_vm_get(struct gmem_vm *vm);
+void gmem_vm_put(struct gmem_vm *vm);
 
 #endif /* GMEM_VM_PRIVATE_H */

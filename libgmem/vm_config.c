@@ -24,7 +24,7 @@ void gmem_vm_config_free(struct gmem_vm_config *config)
 {
 	if (!config)
 		return;
-	closure_put(config->closure);
+	gmem_closure_put(config->closure);
 	free(config);
 }
 
@@ -50,9 +50,9 @@ void gmem_vm_config_set_pause(struct gmem_vm_config *config, gmem_pause_fn pause
 			free_fn(opaque);
 		return;
 	}
-	closure_put(config->closure);
+	gmem_closure_put(config->closure);
 	config->pause = pause;
 	config->resume = resume;
-	config->closure = closure_new(opaque, free_fn);
+	config->closure = gmem_closure_new(opaque, free_fn);
 	config->out_of_memory = !config->closure;
 }

@@ -40,4 +40,13 @@ else
 	fail "the file is $(basename "$file")" "there is no such file"
 fi
 
+# Visibility does not reach into a static library: what links it must not clash.
+static=$top_builddir/libgmem/.libs/libgmem.a
+if [ -f "$static" ] && [ "${GMEM_INSTRUMENTED:-no}" = no ]; then
+	$NM -g --defined-only "$static" | awk 'NF == 3 && $3 !~ /^gmem_/ { print $3 }' >"$scratch/out"
+	judge "the static library defines only gmem_*" "$scratch/out"
+else
+	skip "the static library defines only gmem_*" "there is none, or it is instrumented"
+fi
+
 finish

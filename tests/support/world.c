@@ -19,6 +19,7 @@
 
 #define SLOTS_LOOKED_AT 512u
 #define SPACES_LOOKED_AT 2u
+#define LARGE_REGION_ADDRESS (UINT64_C(1) << 44)
 
 static int pause_vcpus(void *opaque)
 {
@@ -125,6 +126,20 @@ struct gmem_region *world_region(struct world *world, const char *name, uint64_t
 	return region;
 }
 
+struct gmem_region *world_large_region(struct world *world, const char *name, uint64_t pages)
+{
+	struct gmem_region_config *config;
+	struct gmem_region *region;
+
+	assert_int_equal(gmem_region_config_new(&config), 0);
+	gmem_region_config_set_name(config, name);
+	gmem_region_config_set_mapping(config, (void *)(uintptr_t)LARGE_REGION_ADDRESS,
+				       GMEM_MEMORY_DEVICE, 0);
+	assert_int_equal(gmem_region_new(world->vm, pages * world->page, config, &region), 0);
+	gmem_region_config_free(config);
+	return region;
+}
+
 struct gmem_region_info world_region_info(const struct gmem_region *region)
 {
 	struct gmem_region_info info;
@@ -136,7 +151,7 @@ struct gmem_region_info world_region_info(const struct gmem_region *region)
 void world_set_private(struct gmem_region *region, uint64_t first, uint64_t count, bool private)
 {
 	assert_non_null(region->shadow);
-	state_set(&region->shadow->state, first, count, private);
+	gmem_state_set(&region->shadow->state, first, count, private);
 }
 
 int world_do(struct world *world, const struct step *step)
@@ -289,7 +304,7 @@ static bool same_slot(const struct fake_slot *a, const struct fake_slot *b)
 	       a->guest_memfd == b->guest_memfd && a->guest_memfd_offset == b->guest_memfd_offset;
 }
 
-static bool same_section(const struct section *a, const struct section *b)
+bool world_same_section(const struct section *a, const struct section *b)
 {
 	return a->gpa == b->gpa && a->size == b->size && a->offset == b->offset &&
 	       a->region == b->region && a->address_space == b->address_space &&
@@ -309,7 +324,7 @@ static const char *difference(const struct picture *a, const struct picture *b)
 	if (a->alias_count != b->alias_count || a->slot_count != b->slot_count)
 		return "number of slots or aliases";
 	for (i = 0; i < a->alias_count; i++) {
-		if (!same_section(&a->aliases[i], &b->aliases[i]))
+		if (!world_same_section(&a->aliases[i], &b->aliases[i]))
 			return "aliases";
 	}
 	for (i = 0; i < a->slot_count; i++) {
@@ -380,7 +395,7 @@ static const char *judge_attributes(struct world *world, const struct section *s
 		return NULL;
 	for (page = 0; page < section->size / world->page; page++) {
 		bool private =
-			state_is_private(&shadow->state, section->offset / world->page + page);
+			gmem_state_is_private(&shadow->state, section->offset / world->page + page);
 		uint64_t attributes = fake_kvm_gpa_attributes(world->fake, world->vm_fd,
 							      section->gpa + page * world->page);
 

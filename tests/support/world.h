@@ -59,6 +59,11 @@ void world_free_vm(struct world *world);
 /* state 0: the default. The tag is the address of the name. */
 struct gmem_region *world_region(struct world *world, const char *name, uint64_t pages,
 				 uint32_t backing, uint32_t state);
+/*
+ * One that is larger than the host might map: a mapping of the caller's that is not there. It must
+ * not be touched.
+ */
+struct gmem_region *world_large_region(struct world *world, const char *name, uint64_t pages);
 struct gmem_region_info world_region_info(const struct gmem_region *region);
 
 /* Makes pages of a region private or shared, as a conversion would, before it is mapped. */
@@ -69,6 +74,9 @@ int world_do(struct world *world, const struct step *step);
 int world_add_step(struct gmem_change *change, const struct step *step);
 /* The name of that function of its own. */
 const char *world_function(enum step_kind kind);
+
+/* Field by field. */
+bool world_same_section(const struct section *a, const struct section *b);
 
 /* Memslot calls since the last reset of the fake's record, and attribute calls. */
 size_t world_slot_calls(struct world *world);

@@ -234,6 +234,50 @@ static void anonymous_memory_is_named(void **state)
 	}
 }
 
+/* A door whose reservations begin one page behind a huge page. */
+static int64_t crooked_call(uint32_t nr, const uint64_t *arg, void *opaque)
+{
+	const struct gmem_kernel *below = opaque;
+	uint64_t more[GMEM_SYS_ARGUMENTS], part[GMEM_SYS_ARGUMENTS] = { 0 };
+	uint64_t start, end;
+
+	if (nr != GMEM_SYS_MMAP || arg[2] != PROT_NONE)
+		return below->call(nr, arg, below->opaque);
+	memcpy(more, arg, sizeof(more));
+	more[1] += 2 * MIB + 4096;
+	part[0] = (uint64_t)below->call(nr, more, below->opaque);
+	end = part[0] + more[1];
+	start = ((part[0] + 2 * MIB - 1) & ~(2 * MIB - 1)) + 4096;
+	part[1] = start - part[0];
+	assert_int_equal(below->call(GMEM_SYS_MUNMAP, part, below->opaque), 0);
+	part[0] = start + arg[1];
+	part[1] = end - part[0];
+	if (part[1])
+		assert_int_equal(below->call(GMEM_SYS_MUNMAP, part, below->opaque), 0);
+	return (int64_t)start;
+}
+
+static void mapping_starts_at_a_huge_page(void **state)
+{
+	static const uint64_t sizes[] = { 2 * MIB, 3 * MIB, 16 * MIB };
+	struct gmem_kernel kernel;
+	struct stage stage;
+	size_t i;
+
+	(void)state;
+	stage_open(&stage, &fake_kvm_in_place);
+	kernel = (struct gmem_kernel){ crooked_call, &stage.kernel };
+	gmem_ctx_set_kernel(stage.ctx, &kernel);
+	assert_int_equal(gmem_vm_new(stage.ctx, fake_kvm_vm_fd(stage.fake), NULL, &stage.vm), 0);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct gmem_region *region = stage_region(&stage, sizes[i], &(struct wish){ 0 });
+
+		assert_int_equal((uintptr_t)region_info(region).host % (2 * MIB), 0);
+		gmem_region_free(region);
+	}
+	stage_close(&stage);
+}
+
 static void numa_policy_is_set(void **state)
 {
 	static const struct {
@@ -261,7 +305,8 @@ static void numa_policy_is_set(void **state)
 		region = stage_region(&stage, SIZE,
 				      &(struct wish){ .backing = backings[backing],
 						      .policy = policies[i / 2].policy,
-						      NODES(policies[i / 2].nodes) });
+						      .bits = 2, /* all it takes */
+						      .nodes = policies[i / 2].nodes });
 		kernel = stage.kernel;
 		assert_int_equal(kernel.call(GMEM_SYS_GET_MEMPOLICY,
 					     (uint64_t[GMEM_SYS_ARGUMENTS]){
@@ -652,6 +697,7 @@ int main(void)
 	ADD(memfd_is_named_and_sealed);
 	ADD(memfd_without_NOEXEC_SEAL_on_older_kernels);
 	ADD(anonymous_memory_is_named);
+	ADD(mapping_starts_at_a_huge_page);
 	ADD(numa_policy_is_set);
 	ADD(numa_of_a_split_region_warns);
 	ADD(numa_policy_is_checked_on_guest_memfd_alone);

@@ -114,8 +114,9 @@ static void KVM_CAP_READONLY_MEM_is_probed(void **state)
 
 		config.cap.readonly_mem = value;
 		stage_open(&stage, &config);
-		assert_int_equal(
-			caps_probe(&caps, stage.ctx, &stage.kernel, fake_kvm_vm_fd(stage.fake)), 0);
+		assert_int_equal(gmem_caps_probe(&caps, stage.ctx, &stage.kernel,
+						 fake_kvm_vm_fd(stage.fake)),
+				 0);
 		assert_int_equal(caps.readonly, value);
 		stage_close(&stage);
 	}

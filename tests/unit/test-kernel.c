@@ -356,29 +356,29 @@ static void wrappers_of_descriptors_pass_arguments(void **state)
 	struct statfs file_system;
 	char buffer[4];
 
-	assert_int_equal(kernel_close(&kernel, 7), 3);
+	assert_int_equal(gmem_kernel_close(&kernel, 7), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_CLOSE, 7);
-	assert_int_equal(kernel_close(&kernel, -1), 3);
+	assert_int_equal(gmem_kernel_close(&kernel, -1), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_CLOSE, MINUS_ONE);
 	/* A request with the top bit set is not sign-extended. */
-	assert_int_equal(kernel_ioctl(&kernel, 7, 0xc080aed2u, buffer), 3);
+	assert_int_equal(gmem_kernel_ioctl(&kernel, 7, 0xc080aed2u, buffer), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_IOCTL, 7, 0xc080aed2u, from_pointer(buffer));
-	assert_int_equal(kernel_ioctl_value(&kernel, 7, 0xae03u, BIG), 3);
+	assert_int_equal(gmem_kernel_ioctl_value(&kernel, 7, 0xae03u, BIG), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_IOCTL, 7, 0xae03u, BIG);
-	assert_int_equal(kernel_fcntl(&kernel, 7, F_DUPFD_CLOEXEC, 5), 3);
+	assert_int_equal(gmem_kernel_fcntl(&kernel, 7, F_DUPFD_CLOEXEC, 5), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_FCNTL, 7, F_DUPFD_CLOEXEC, 5);
-	assert_int_equal(kernel_fstat(&kernel, 7, &status), 3);
+	assert_int_equal(gmem_kernel_fstat(&kernel, 7, &status), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_FSTAT, 7, from_pointer(&status));
-	assert_int_equal(kernel_fstatfs(&kernel, 7, &file_system), 3);
+	assert_int_equal(gmem_kernel_fstatfs(&kernel, 7, &file_system), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_FSTATFS, 7, from_pointer(&file_system));
-	assert_int_equal(kernel_ftruncate(&kernel, 7, BIG), 3);
+	assert_int_equal(gmem_kernel_ftruncate(&kernel, 7, BIG), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_FTRUNCATE, 7, BIG);
-	assert_int_equal(kernel_fallocate(&kernel, 7, 3, BIG, BIG + 1), 3);
+	assert_int_equal(gmem_kernel_fallocate(&kernel, 7, 3, BIG, BIG + 1), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_FALLOCATE, 7, 3, BIG, BIG + 1);
-	assert_int_equal(kernel_memfd_create(&kernel, "name", 0x80000001u), 3);
+	assert_int_equal(gmem_kernel_memfd_create(&kernel, "name", 0x80000001u), 3);
 	assert_string_equal(to_pointer(recorder.arg[0]), "name");
 	EXPECT_CALL(&recorder, GMEM_SYS_MEMFD_CREATE, recorder.arg[0], 0x80000001u);
-	assert_int_equal(kernel_write(&kernel, 2, buffer, BIG), 3);
+	assert_int_equal(gmem_kernel_write(&kernel, 2, buffer, BIG), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_WRITE, 2, from_pointer(buffer), BIG);
 }
 
@@ -389,22 +389,22 @@ static void wrappers_of_mappings_pass_arguments(void **state)
 	uint64_t nodes[2];
 	int mode;
 
-	assert_int_equal(kernel_mmap(&kernel, BIG, BIG + 1, 3, 17, -1, BIG + 2), 3);
+	assert_int_equal(gmem_kernel_mmap(&kernel, BIG, BIG + 1, 3, 17, -1, BIG + 2), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_MMAP, BIG, BIG + 1, 3, 17, MINUS_ONE, BIG + 2);
-	assert_int_equal(kernel_munmap(&kernel, BIG, BIG + 1), 3);
+	assert_int_equal(gmem_kernel_munmap(&kernel, BIG, BIG + 1), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_MUNMAP, BIG, BIG + 1);
-	assert_int_equal(kernel_madvise(&kernel, BIG, BIG + 1, 9), 3);
+	assert_int_equal(gmem_kernel_madvise(&kernel, BIG, BIG + 1, 9), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_MADVISE, BIG, BIG + 1, 9);
-	assert_int_equal(kernel_mbind(&kernel, BIG, BIG + 1, 2, nodes, 129, 1), 3);
+	assert_int_equal(gmem_kernel_mbind(&kernel, BIG, BIG + 1, 2, nodes, 129, 1), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_MBIND, BIG, BIG + 1, 2, from_pointer(nodes), 129, 1);
-	assert_int_equal(kernel_get_mempolicy(&kernel, &mode, nodes, 129, BIG), 3);
+	assert_int_equal(gmem_kernel_get_mempolicy(&kernel, &mode, nodes, 129, BIG), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_GET_MEMPOLICY, from_pointer(&mode), from_pointer(nodes),
 		    129, BIG, MPOL_F_ADDR);
-	assert_int_equal(kernel_name_mapping(&kernel, BIG, BIG + 1, "name"), 3);
+	assert_int_equal(gmem_kernel_name_mapping(&kernel, BIG, BIG + 1, "name"), 3);
 	assert_string_equal(to_pointer(recorder.arg[4]), "name");
 	/* PR_SET_VMA, PR_SET_VMA_ANON_NAME */
 	EXPECT_CALL(&recorder, GMEM_SYS_PRCTL, 0x53564d41, 0, BIG, BIG + 1, recorder.arg[4]);
-	assert_int_equal(kernel_page_size(&kernel), 3);
+	assert_int_equal(gmem_kernel_page_size(&kernel), 3);
 	EXPECT_CALL(&recorder, GMEM_SYS_GETPAGESIZE, 0);
 }
 
@@ -413,13 +413,13 @@ static void wrappers_return_errors_and_large_results(void **state)
 	struct recorder recorder = { .result = -EXDEV };
 	const struct gmem_kernel kernel = { record, &recorder };
 
-	assert_int_equal(kernel_close(&kernel, 7), -EXDEV);
-	assert_int_equal(kernel_ioctl(&kernel, 7, 1, NULL), -EXDEV);
-	assert_int_equal(kernel_mmap(&kernel, 0, 1, 0, 0, 7, 0), -EXDEV);
-	assert_int_equal(kernel_page_size(&kernel), -EXDEV);
+	assert_int_equal(gmem_kernel_close(&kernel, 7), -EXDEV);
+	assert_int_equal(gmem_kernel_ioctl(&kernel, 7, 1, NULL), -EXDEV);
+	assert_int_equal(gmem_kernel_mmap(&kernel, 0, 1, 0, 0, 7, 0), -EXDEV);
+	assert_int_equal(gmem_kernel_page_size(&kernel), -EXDEV);
 	recorder.result = (int64_t)BIG;
-	assert_int_equal(kernel_mmap(&kernel, 0, 1, 0, 0, 7, 0), BIG);
-	assert_int_equal(kernel_write(&kernel, 2, NULL, 0), BIG);
+	assert_int_equal(gmem_kernel_mmap(&kernel, 0, 1, 0, 0, 7, 0), BIG);
+	assert_int_equal(gmem_kernel_write(&kernel, 2, NULL, 0), BIG);
 }
 
 static void address_of_is_the_address(void **state)

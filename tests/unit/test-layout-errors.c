@@ -119,7 +119,7 @@ static void gmem_vm_map_EINVAL_of_a_slot(void **unused)
 
 	world_open(&world, &(struct world_config){ .kvm = &fake_kvm_linux_6_18 });
 	size = world.vm->caps.max_section + AT(1);
-	region = world_region(&world, "huge", size / world.page, GMEM_BACKING_PLAIN, 0);
+	region = world_large_region(&world, "huge", size / world.page);
 	picture_take(&world, &before);
 	expect_refusal(&world, &before, gmem_vm_map(world.vm, 0, region, 0, size, AUTO, 0), -EINVAL,
 		       "huge", "0x7fffffff000 bytes at most");

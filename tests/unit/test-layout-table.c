@@ -50,7 +50,7 @@ static struct fixture *fixture_new(const char *name)
 
 	assert_non_null(fixture);
 	gmem_kernel_get_host(&kernel);
-	assert_int_equal(layout_table_init(&fixture->table, &kernel), 0);
+	assert_int_equal(gmem_layout_table_init(&fixture->table, &kernel), 0);
 	fixture->seed = random_seed(name);
 	return fixture;
 }
@@ -60,8 +60,8 @@ static void fixture_free(struct fixture *fixture)
 	struct gmem_kernel kernel;
 
 	gmem_kernel_get_host(&kernel);
-	layout_table_release(&fixture->table, &kernel);
-	section_list_free(&fixture->list);
+	gmem_layout_table_release(&fixture->table, &kernel);
+	gmem_section_list_free(&fixture->list);
 	free(fixture);
 }
 
@@ -141,9 +141,9 @@ static void make_layout(struct fixture *fixture, uint32_t count, unsigned int sp
 	struct section elsewhere = { .address_space = 1, .size = PAGE, .region = &regions[0] };
 	uint32_t i;
 
-	section_list_free(&fixture->list);
+	gmem_section_list_free(&fixture->list);
 	fixture->count = 0;
-	assert_int_equal(section_list_reserve(&fixture->list, count + 1), 0);
+	assert_int_equal(gmem_section_list_reserve(&fixture->list, count + 1), 0);
 	for (i = 0; i < count; i++) {
 		struct section section = random_section(fixture, end, spread);
 		const struct section *last = &fixture->list.items[i ? i - 1 : 0];
@@ -152,13 +152,13 @@ static void make_layout(struct fixture *fixture, uint32_t count, unsigned int sp
 		if (i && !section.region && !last->region && random_below(&fixture->seed, 2))
 			section.gpa = last->gpa +
 				      random_below(&fixture->seed, last->size / PAGE + 1) * PAGE;
-		section_list_insert(&fixture->list, &section);
+		gmem_section_list_insert(&fixture->list, &section);
 		expect_section(fixture, &section);
 		if (section.gpa + section.size > end)
 			end = section.gpa + section.size;
 	}
-	section_list_insert(&fixture->list, &elsewhere);
-	layout_table_publish(&fixture->table, &fixture->list);
+	gmem_section_list_insert(&fixture->list, &elsewhere);
+	gmem_layout_table_publish(&fixture->table, &fixture->list);
 }
 
 static bool same_view(const struct section_view *a, const struct section_view *b)
@@ -181,7 +181,7 @@ static void check_find(const struct fixture *fixture, uint32_t from, uint64_t gp
 		if (fixture->expected[i].gpa + fixture->expected[i].size > gpa)
 			expected = &fixture->expected[i];
 	}
-	if (layout_table_find(&fixture->table, sequence, gpa, &view) != (expected != NULL) ||
+	if (gmem_layout_table_find(&fixture->table, sequence, gpa, &view) != (expected != NULL) ||
 	    (expected && !same_view(&view, expected)))
 		fail_msg("%u sections: wrong at gpa 0x%llx", fixture->count,
 			 (unsigned long long)gpa);
@@ -253,10 +253,10 @@ static void test_one_bucket_holds_all(void **unused)
 	};
 
 	make_layout(fixture, 1000, 1);
-	assert_int_equal(section_list_reserve(&fixture->list, 1), 0);
-	section_list_insert(&fixture->list, &far);
+	assert_int_equal(gmem_section_list_reserve(&fixture->list, 1), 0);
+	gmem_section_list_insert(&fixture->list, &far);
 	expect_section(fixture, &far);
-	layout_table_publish(&fixture->table, &fixture->list);
+	gmem_layout_table_publish(&fixture->table, &fixture->list);
 	check_layout(fixture);
 	fixture_free(fixture);
 }
@@ -266,13 +266,13 @@ static void test_empty(void **unused)
 	struct fixture *fixture = fixture_new("empty");
 
 	check_layout(fixture);
-	layout_table_publish(&fixture->table, &fixture->list);
+	gmem_layout_table_publish(&fixture->table, &fixture->list);
 	check_layout(fixture);
 	make_layout(fixture, 5, 3);
 	check_layout(fixture);
-	section_list_free(&fixture->list);
+	gmem_section_list_free(&fixture->list);
 	fixture->count = 0;
-	layout_table_publish(&fixture->table, &fixture->list);
+	gmem_layout_table_publish(&fixture->table, &fixture->list);
 	check_layout(fixture);
 	fixture_free(fixture);
 }
@@ -285,21 +285,21 @@ static void test_the_most_sections(void **unused)
 	struct section_view view;
 	uint64_t sequence, i;
 
-	assert_int_equal(section_list_reserve(&fixture->list, GMEM_SECTIONS_MAX), 0);
+	assert_int_equal(gmem_section_list_reserve(&fixture->list, GMEM_SECTIONS_MAX), 0);
 	for (i = 0; i < GMEM_SECTIONS_MAX; i++) {
 		section.gpa = i * 3 * PAGE;
 		section.slot = (uint32_t)i;
-		section_list_insert(&fixture->list, &section);
+		gmem_section_list_insert(&fixture->list, &section);
 	}
-	layout_table_publish(&fixture->table, &fixture->list);
-	layout_table_publish(&fixture->table, &fixture->list);
+	gmem_layout_table_publish(&fixture->table, &fixture->list);
+	gmem_layout_table_publish(&fixture->table, &fixture->list);
 	sequence = layout_table_begin(&fixture->table);
 	for (i = 0; i < GMEM_SECTIONS_MAX; i++) {
-		assert_true(layout_table_find(&fixture->table, sequence, (i * 3 + 1) * PAGE - 1,
-					      &view));
+		assert_true(gmem_layout_table_find(&fixture->table, sequence,
+						   (i * 3 + 1) * PAGE - 1, &view));
 		assert_int_equal(view.slot, i);
-		assert_int_equal(layout_table_find(&fixture->table, sequence, (i * 3 + 1) * PAGE,
-						   &view),
+		assert_int_equal(gmem_layout_table_find(&fixture->table, sequence,
+							(i * 3 + 1) * PAGE, &view),
 				 i + 1 < GMEM_SECTIONS_MAX);
 		assert_int_equal(view.slot, i + 1 < GMEM_SECTIONS_MAX ? i + 1 : i);
 	}
@@ -315,16 +315,16 @@ static void test_an_old_look_is_not_current(void **unused)
 
 	make_layout(fixture, 5, 3);
 	sequence = layout_table_begin(&fixture->table);
-	assert_true(layout_table_find(&fixture->table, sequence, 0, &view));
+	assert_true(gmem_layout_table_find(&fixture->table, sequence, 0, &view));
 	assert_true(layout_table_is_current(&fixture->table, sequence));
-	layout_table_publish(&fixture->table, &fixture->list);
+	gmem_layout_table_publish(&fixture->table, &fixture->list);
 	assert_false(layout_table_is_current(&fixture->table, sequence));
-	assert_false(layout_table_find(&fixture->table, sequence, 0, &view));
-	layout_table_publish(&fixture->table, &fixture->list);
+	assert_false(gmem_layout_table_find(&fixture->table, sequence, 0, &view));
+	gmem_layout_table_publish(&fixture->table, &fixture->list);
 	assert_false(layout_table_is_current(&fixture->table, sequence));
-	assert_false(layout_table_find(&fixture->table, sequence, 0, &view));
+	assert_false(gmem_layout_table_find(&fixture->table, sequence, 0, &view));
 	sequence = layout_table_begin(&fixture->table);
-	assert_true(layout_table_find(&fixture->table, sequence, 0, &view));
+	assert_true(gmem_layout_table_find(&fixture->table, sequence, 0, &view));
 	fixture_free(fixture);
 }
 
@@ -339,9 +339,9 @@ static void layout_table_init_ENOMEM(void **unused)
 	const struct gmem_kernel kernel = { .call = refuse_mmap };
 	struct layout_table table = { .sequence = 0 };
 
-	assert_int_equal(layout_table_init(&table, &kernel), -ENOMEM);
+	assert_int_equal(gmem_layout_table_init(&table, &kernel), -ENOMEM);
 	/* Nothing to give back: no call. */
-	layout_table_release(&table, &kernel);
+	gmem_layout_table_release(&table, &kernel);
 }
 
 int main(void)

@@ -19,20 +19,11 @@
 /* Needs what stands above. */
 #include <cmocka.h>
 
-/* Fewer under tools that make each of them a hundred times as slow. */
-#if defined(__SANITIZE_THREAD__)
-#define ROUNDS 400u
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ROUNDS 400u
-#endif
-#endif
-#ifndef ROUNDS
-#define ROUNDS 2000u
-#endif
-
 #define READERS_MAX 4
 #define AUTO GMEM_SLOT_AUTO
+
+/* How often a writer changes the layout; fewer where each time takes a hundred times as long. */
+static unsigned int rounds = 2000;
 
 struct race;
 
@@ -130,7 +121,7 @@ static void swap_pairs(struct race *race)
 {
 	unsigned int round;
 
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < rounds; round++) {
 		map_pair(race, round % 2 == 0);
 		forget_calls(race, round);
 	}
@@ -238,7 +229,7 @@ static void replace_regions(struct race *race)
 {
 	unsigned int round, i;
 
-	for (round = 0; round < ROUNDS / 4; round++) {
+	for (round = 0; round < rounds / 4; round++) {
 		struct gmem_change *change;
 
 		assert_int_equal(gmem_change_new(race->world.vm, &change), 0);
@@ -313,7 +304,7 @@ static void come_and_go(struct race *race)
 {
 	unsigned int round;
 
-	for (round = 0; round < 8 * ROUNDS; round++) {
+	for (round = 0; round < 8 * rounds; round++) {
 		assert_int_equal(gmem_vm_map(race->world.vm, 0, race->regions[0], 0, race->page,
 					     GMEM_SLOT_NONE, 0),
 				 0);
@@ -376,7 +367,7 @@ static void *write_own_addresses(void *opaque)
 	uint64_t gpa = writer->number * 16 * race->page, size = (writer->number + 1) * race->page;
 	unsigned int round;
 
-	for (round = 0; round < ROUNDS / 4; round++) {
+	for (round = 0; round < rounds / 4; round++) {
 		writer->failed +=
 			gmem_vm_map(race->world.vm, gpa, race->regions[0], 0, size, AUTO, 0) != 0;
 		writer->failed +=
@@ -462,7 +453,7 @@ static void make_litmus_list(struct section_list *list, uint64_t number, struct 
 {
 	unsigned int i;
 
-	assert_int_equal(section_list_reserve(list, LITMUS_SECTIONS), 0);
+	assert_int_equal(gmem_section_list_reserve(list, LITMUS_SECTIONS), 0);
 	for (i = 0; i < LITMUS_SECTIONS; i++) {
 		const struct section section = {
 			.gpa = (UINT64_C(1) << 20) * i + (number << 12),
@@ -473,7 +464,7 @@ static void make_litmus_list(struct section_list *list, uint64_t number, struct 
 			.flags = (uint32_t)number,
 		};
 
-		section_list_insert(list, &section);
+		gmem_section_list_insert(list, &section);
 	}
 }
 
@@ -494,7 +485,8 @@ static bool look_once(const struct litmus *litmus, bool *mixed)
 
 	*mixed = false;
 	for (i = 0; i < LITMUS_SECTIONS; i++) {
-		if (!layout_table_find(&litmus->table, sequence, (UINT64_C(1) << 20) * i, &view))
+		if (!gmem_layout_table_find(&litmus->table, sequence, (UINT64_C(1) << 20) * i,
+					    &view))
 			return false;
 		if (number == UINT64_MAX)
 			number = view.slot;
@@ -532,10 +524,10 @@ static void test_litmus_of_reader_and_change(void **unused)
 	unsigned int i;
 
 	gmem_kernel_get_host(&kernel);
-	assert_int_equal(layout_table_init(&litmus.table, &kernel), 0);
+	assert_int_equal(gmem_layout_table_init(&litmus.table, &kernel), 0);
 	for (i = 0; i < 2; i++)
 		make_litmus_list(&litmus.lists[i], regions[i].config.tag, &regions[i]);
-	layout_table_publish(&litmus.table, &litmus.lists[0]);
+	gmem_layout_table_publish(&litmus.table, &litmus.lists[0]);
 	assert_int_equal(pthread_create(&thread, NULL, read_litmus, &litmus), 0);
 	while (!atomic_load(&litmus.looked))
 		sched_yield();
@@ -543,17 +535,17 @@ static void test_litmus_of_reader_and_change(void **unused)
 	 * Not in turn: the same copy must come to hold another layout, too. Between bursts the
 	 * reader gets a look at what stays a while.
 	 */
-	for (i = 0; i < 40 * ROUNDS; i++) {
-		layout_table_publish(&litmus.table, &litmus.lists[i / 3 % 2]);
+	for (i = 0; i < 40 * rounds; i++) {
+		gmem_layout_table_publish(&litmus.table, &litmus.lists[i / 3 % 2]);
 		if (i % 1024 == 0)
 			sched_yield();
 	}
 	atomic_store(&litmus.done, true);
 	pthread_join(thread, NULL);
 	assert_int_equal(litmus.mixed, 0);
-	layout_table_release(&litmus.table, &kernel);
+	gmem_layout_table_release(&litmus.table, &kernel);
 	for (i = 0; i < 2; i++)
-		section_list_free(&litmus.lists[i]);
+		gmem_section_list_free(&litmus.lists[i]);
 }
 
 int main(void)
@@ -566,5 +558,7 @@ int main(void)
 		cmocka_unit_test(test_litmus_of_reader_and_change),
 	};
 
+	if (getenv("GMEM_TEST_VALGRIND"))
+		rounds /= 10;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

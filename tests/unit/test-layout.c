@@ -530,7 +530,7 @@ static void test_a_region_larger_than_a_slot(void **unused)
 	assert_int_equal(gmem_vm_get_info(world.vm, &info), 0);
 	assert_int_equal(info.max_section, (UINT64_C(1) << 31) * world.page - world.page);
 	size = info.max_section + AT(3);
-	region = world_region(&world, "huge", size / world.page, GMEM_BACKING_PLAIN, 0);
+	region = world_large_region(&world, "huge", size / world.page);
 	assert_int_equal(gmem_vm_map(world.vm, 0, region, 0, info.max_section, AUTO, 0), 0);
 	assert_int_equal(gmem_vm_map(world.vm, info.max_section, region, info.max_section, AT(3),
 				     AUTO, 0),

@@ -273,11 +273,11 @@ static void error_names_are_right(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		assert_string_equal(error_name(names[i].error), names[i].name);
-		assert_string_equal(error_name(-names[i].error), names[i].name);
+		assert_string_equal(gmem_error_name(names[i].error), names[i].name);
+		assert_string_equal(gmem_error_name(-names[i].error), names[i].name);
 	}
-	assert_string_equal(error_name(-EXFULL), "an error without a name here");
-	assert_string_equal(error_name(0), "an error without a name here");
+	assert_string_equal(gmem_error_name(-EXFULL), "an error without a name here");
+	assert_string_equal(gmem_error_name(0), "an error without a name here");
 }
 
 int main(void)

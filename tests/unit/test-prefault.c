@@ -91,7 +91,7 @@ static int meddle(struct door *door, bool populate, uint64_t offset)
 		return door->error;
 	}
 	if (populate && door->flip_page && offset / PAGE == door->flip_at) {
-		state_set(&door->region->shadow->state, door->flip_page, 1, true);
+		gmem_state_set(&door->region->shadow->state, door->flip_page, 1, true);
 		door->flip_page = 0;
 		return EFAULT;
 	}
@@ -185,7 +185,7 @@ static void set_state(struct scene *scene, uint64_t page, uint64_t count, bool p
 	};
 	struct gmem_kernel kernel = scene->stage.kernel;
 
-	state_set(&scene->region->shadow->state, page, count, private);
+	gmem_state_set(&scene->region->shadow->state, page, count, private);
 	if (scene->region->config.backing == GMEM_BACKING_GUEST_MEMFD)
 		assert_int_equal(kernel.call(GMEM_SYS_IOCTL, arg, kernel.opaque), 0);
 }

@@ -29,7 +29,7 @@
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 #define TIB_PAGES (UINT64_C(1) << 28)
 
-static const unsigned int page_shifts[] = {12, 14, 16};
+static const unsigned int page_shifts[] = { 12, 14, 16 };
 
 /* A door to the host that counts, and fails what it is told to. */
 struct door {
@@ -79,7 +79,7 @@ static int64_t door_call(uint32_t nr, const uint64_t *arg, void *opaque)
 
 static void door_open(struct door *door)
 {
-	*door = (struct door){.kernel = {.call = door_call}};
+	*door = (struct door){ .kernel = { .call = door_call } };
 	door->kernel.opaque = door;
 }
 
@@ -155,15 +155,16 @@ static void assert_same(const struct state *state, const struct model *model)
 		uint64_t wanted = model_run(model, page, model->pages - page);
 		bool private = !model->private[page];
 
-		assert_int_equal(state_run(state, page, model->pages - page, &private), wanted);
+		assert_int_equal(gmem_state_run(state, page, model->pages - page, &private),
+				 wanted);
 		assert_int_equal(private, model->private[page]);
-		assert_int_equal(state_query(state, page, wanted),
+		assert_int_equal(gmem_state_query(state, page, wanted),
 				 private ? GMEM_PRIVATE : GMEM_SHARED);
 		if (private)
 			count += wanted;
 		page += wanted;
 	}
-	assert_int_equal(state_count_private(state), count);
+	assert_int_equal(gmem_state_count_private(state), count);
 }
 
 static void assert_same_at(const struct state *state, const struct model *model, uint64_t first,
@@ -171,20 +172,21 @@ static void assert_same_at(const struct state *state, const struct model *model,
 {
 	bool private = false;
 
-	assert_int_equal(state_query(state, first, count), model_query(model, first, count));
+	assert_int_equal(gmem_state_query(state, first, count), model_query(model, first, count));
 	if (first >= model->pages)
 		return;
-	assert_int_equal(state_is_private(state, first), model->private[first]);
+	assert_int_equal(gmem_state_is_private(state, first), model->private[first]);
 	if (!count)
 		return;
-	assert_int_equal(state_run(state, first, count, &private), model_run(model, first, count));
+	assert_int_equal(gmem_state_run(state, first, count, &private),
+			 model_run(model, first, count));
 	assert_int_equal(private, model->private[first]);
 }
 
 /* A page: often just at, before or after an edge of a GiB or of 64 pages. */
 static uint64_t random_page(uint64_t *seed, const struct model *model)
 {
-	static const uint64_t edges[] = {1, 64, 512};
+	static const uint64_t edges[] = { 1, 64, 512 };
 	uint64_t which = random_below(seed, ARRAY_SIZE(edges) + 1);
 	uint64_t edge = which ? edges[which - 1] : model->gib;
 	uint64_t page = random_below(seed, model->pages + 1) / edge * edge;
@@ -212,7 +214,7 @@ static void random_range(uint64_t *seed, const struct model *model, uint64_t *fi
 static void run_against_model(uint64_t *seed, uint64_t pages, unsigned int page_shift,
 			      unsigned int steps)
 {
-	struct model model = {.pages = pages, .gib = UINT64_C(1) << (30 - page_shift)};
+	struct model model = { .pages = pages, .gib = UINT64_C(1) << (30 - page_shift) };
 	bool all_private = random_below(seed, 2);
 	struct state state;
 	struct door door;
@@ -221,7 +223,7 @@ static void run_against_model(uint64_t *seed, uint64_t pages, unsigned int page_
 	assert_non_null(model.private);
 	model_set(&model, 0, pages, all_private);
 	door_open(&door);
-	assert_int_equal(state_init(&state, &door.kernel, pages, page_shift, all_private), 0);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, pages, page_shift, all_private), 0);
 	assert_same(&state, &model);
 
 	for (unsigned int step = 0; step < steps; step++) {
@@ -229,7 +231,7 @@ static void run_against_model(uint64_t *seed, uint64_t pages, unsigned int page_
 		uint64_t first, count;
 
 		random_range(seed, &model, &first, &count);
-		state_set(&state, first, count, private);
+		gmem_state_set(&state, first, count, private);
 		model_set(&model, first, count, private);
 		assert_same_at(&state, &model, first, count);
 		assert_same_at(&state, &model, 0, pages);
@@ -238,13 +240,13 @@ static void run_against_model(uint64_t *seed, uint64_t pages, unsigned int page_
 		if (step % 16 == 0)
 			assert_same(&state, &model);
 		if (step % 128 == 127) {
-			state_reset(&state, &door.kernel, private);
+			gmem_state_reset(&state, &door.kernel, private);
 			model_set(&model, 0, pages, private);
 		}
 	}
 	assert_same(&state, &model);
 
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 	free(model.private);
 }
@@ -277,7 +279,7 @@ static void test_edges(void **unused)
 		gib - 64,    gib - 1, gib,         gib + 1,   gib + 63, gib + 64,
 		2 * gib - 1, 2 * gib, 2 * gib + 1, pages - 1, pages,
 	};
-	struct model model = {.pages = pages, .gib = gib};
+	struct model model = { .pages = pages, .gib = gib };
 	struct state state;
 	struct door door;
 
@@ -285,7 +287,7 @@ static void test_edges(void **unused)
 	model.private = malloc(pages);
 	assert_non_null(model.private);
 	door_open(&door);
-	assert_int_equal(state_init(&state, &door.kernel, pages, 16, false), 0);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, pages, 16, false), 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(edges) * ARRAY_SIZE(edges) * 2; i++) {
 		uint64_t first = edges[i / 2 % ARRAY_SIZE(edges)];
@@ -294,21 +296,21 @@ static void test_edges(void **unused)
 
 		if (first > last)
 			continue;
-		state_set(&state, 0, pages, !private);
+		gmem_state_set(&state, 0, pages, !private);
 		model_set(&model, 0, pages, !private);
-		state_set(&state, first, last - first, private);
+		gmem_state_set(&state, first, last - first, private);
 		model_set(&model, first, last - first, private);
 		assert_same(&state, &model);
 		assert_same_at(&state, &model, first, last - first);
 		assert_same_at(&state, &model, first, pages - first);
 		assert_same_at(&state, &model, 0, last);
-		state_set(&state, first, last - first, !private);
-		assert_int_equal(state_query(&state, 0, pages),
+		gmem_state_set(&state, first, last - first, !private);
+		assert_int_equal(gmem_state_query(&state, 0, pages),
 				 private ? GMEM_SHARED : GMEM_PRIVATE);
-		assert_int_equal(state_count_private(&state), private ? 0 : pages);
+		assert_int_equal(gmem_state_count_private(&state), private ? 0 : pages);
 	}
 
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 	free(model.private);
 }
@@ -323,27 +325,27 @@ static void test_collapse(void **unused)
 
 	(void)unused;
 	door_open(&door);
-	assert_int_equal(state_init(&state, &door.kernel, gib, 16, false), 0);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, gib, 16, false), 0);
 	shared = atomic_load(&state.words[0]);
 	assert_int_equal(shared & 3, 0);
 
 	for (uint64_t i = 0; i < gib; i++) {
 		/* An order that leaves gaps until the end. */
-		state_set(&state, i * 5 % gib, 1, true);
-		assert_int_equal(state_count_private(&state), i + 1);
+		gmem_state_set(&state, i * 5 % gib, 1, true);
+		assert_int_equal(gmem_state_count_private(&state), i + 1);
 		assert_int_equal(atomic_load(&state.words[0]) & 3, i + 1 < gib ? 2 : 1);
 	}
 	private = atomic_load(&state.words[0]);
 	assert_int_equal(private >> 8, gib);
 
 	for (uint64_t i = 0; i < gib; i++) {
-		assert_int_equal(state_query(&state, 0, gib), i ? BOTH : GMEM_PRIVATE);
-		state_set(&state, i * 3 % gib, 1, false);
-		assert_int_equal(state_count_private(&state), gib - i - 1);
+		assert_int_equal(gmem_state_query(&state, 0, gib), i ? BOTH : GMEM_PRIVATE);
+		gmem_state_set(&state, i * 3 % gib, 1, false);
+		assert_int_equal(gmem_state_count_private(&state), gib - i - 1);
 	}
 	assert_int_equal(atomic_load(&state.words[0]), shared);
 
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 }
 
@@ -356,25 +358,25 @@ static void test_in_flight_kept(void **unused)
 
 	(void)unused;
 	door_open(&door);
-	assert_int_equal(state_init(&state, &door.kernel, gib, 16, false), 0);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, gib, 16, false), 0);
 	atomic_fetch_add(&state.words[0], IN_FLIGHT(0x89abcdef));
 
-	state_set(&state, 100, 1, true);
+	gmem_state_set(&state, 100, 1, true);
 	assert_int_equal(atomic_load(&state.words[0]) >> STATE_IN_FLIGHT_SHIFT, 0x89abcdef);
-	assert_int_equal(state_count_private(&state), 1);
-	assert_int_equal(state_query(&state, 100, 1), GMEM_PRIVATE);
-	state_set(&state, 0, gib, true);
+	assert_int_equal(gmem_state_count_private(&state), 1);
+	assert_int_equal(gmem_state_query(&state, 100, 1), GMEM_PRIVATE);
+	gmem_state_set(&state, 0, gib, true);
 	assert_int_equal(atomic_load(&state.words[0]) >> STATE_IN_FLIGHT_SHIFT, 0x89abcdef);
-	assert_int_equal(state_count_private(&state), gib);
-	state_set(&state, 0, gib / 2, false);
-	state_set(&state, gib / 2, gib / 2, false);
+	assert_int_equal(gmem_state_count_private(&state), gib);
+	gmem_state_set(&state, 0, gib / 2, false);
+	gmem_state_set(&state, gib / 2, gib / 2, false);
 	assert_int_equal(atomic_load(&state.words[0]) >> STATE_IN_FLIGHT_SHIFT, 0x89abcdef);
-	assert_int_equal(state_count_private(&state), 0);
-	assert_int_equal(state_query(&state, 0, gib), GMEM_SHARED);
-	state_reset(&state, &door.kernel, true);
+	assert_int_equal(gmem_state_count_private(&state), 0);
+	assert_int_equal(gmem_state_query(&state, 0, gib), GMEM_SHARED);
+	gmem_state_reset(&state, &door.kernel, true);
 	assert_int_equal(atomic_load(&state.words[0]) >> STATE_IN_FLIGHT_SHIFT, 0x89abcdef);
 
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 }
 
@@ -393,21 +395,21 @@ static void test_no_call_after_init(void **unused)
 
 	(void)unused;
 	door_open(&door);
-	assert_int_equal(state_init(&state, &door.kernel, pages, 12, false), 0);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, pages, 12, false), 0);
 	calls = door.calls;
 	for (unsigned int i = 0; i < 1000; i++) {
 		uint64_t first = random_below(&seed, pages);
 		uint64_t count = 1 + random_below(&seed, pages - first);
 
-		state_set(&state, first, count, i % 2);
-		state_is_private(&state, first);
-		state_query(&state, first, count);
-		state_run(&state, first, count, &private);
-		state_count_private(&state);
+		gmem_state_set(&state, first, count, i % 2);
+		gmem_state_is_private(&state, first);
+		gmem_state_query(&state, first, count);
+		gmem_state_run(&state, first, count, &private);
+		gmem_state_count_private(&state);
 	}
 	assert_int_equal(door.calls, calls);
 
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 }
 
@@ -443,28 +445,28 @@ static void test_memory_cost(void **unused)
 
 	(void)unused;
 	door_open(&door);
-	assert_int_equal(state_init(&state, &door.kernel, TIB_PAGES, 12, true), 0);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, TIB_PAGES, 12, true), 0);
 	/* All of the address space, of which only what is touched counts. */
 	assert_true(state.length <= (UINT64_C(33) << 20));
 	assert_int_equal(resident(state.words, state.length), uniform);
 	/* Where the host uses huge pages unasked, a leaf would take one. */
 	assert_int_equal(door.small_pages, state.length);
 
-	state_set(&state, 0, TIB_PAGES, false);
-	assert_int_equal(state_query(&state, 0, TIB_PAGES), GMEM_SHARED);
+	gmem_state_set(&state, 0, TIB_PAGES, false);
+	assert_int_equal(gmem_state_query(&state, 0, TIB_PAGES), GMEM_SHARED);
 	assert_int_equal(resident(state.words, state.length), uniform);
 
-	state_set(&state, UINT64_C(700) << 18, 1, true);
+	gmem_state_set(&state, UINT64_C(700) << 18, 1, true);
 	assert_true(resident(state.words, state.length) > uniform);
 	assert_true(resident(state.words, state.length) <= uniform + rounded_to_pages(leaf));
 	for (uint64_t i = 0; i < UINT64_C(1) << 18; i += 2)
-		state_set(&state, (UINT64_C(700) << 18) + i, 1, true);
+		gmem_state_set(&state, (UINT64_C(700) << 18) + i, 1, true);
 	assert_int_equal(resident(state.words, state.length), uniform + rounded_to_pages(leaf));
 
-	state_reset(&state, &door.kernel, false);
+	gmem_state_reset(&state, &door.kernel, false);
 	assert_int_equal(resident(state.words, state.length), uniform);
 
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 }
 
@@ -478,21 +480,21 @@ static void test_very_large(void **unused)
 
 	(void)unused;
 	door_open(&door);
-	assert_int_equal(state_init(&state, &door.kernel, pages, 12, false), 0);
-	state_set(&state, 0, pages, true);
-	assert_int_equal(state_count_private(&state), pages);
-	assert_int_equal(state_query(&state, 0, pages), GMEM_PRIVATE);
-	state_set(&state, pages - 2, 1, false);
-	assert_int_equal(state_query(&state, 0, pages), BOTH);
-	assert_int_equal(state_query(&state, 0, pages - 2), GMEM_PRIVATE);
-	assert_int_equal(state_run(&state, 0, pages, &private), pages - 2);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, pages, 12, false), 0);
+	gmem_state_set(&state, 0, pages, true);
+	assert_int_equal(gmem_state_count_private(&state), pages);
+	assert_int_equal(gmem_state_query(&state, 0, pages), GMEM_PRIVATE);
+	gmem_state_set(&state, pages - 2, 1, false);
+	assert_int_equal(gmem_state_query(&state, 0, pages), BOTH);
+	assert_int_equal(gmem_state_query(&state, 0, pages - 2), GMEM_PRIVATE);
+	assert_int_equal(gmem_state_run(&state, 0, pages, &private), pages - 2);
 	assert_true(private);
-	assert_int_equal(state_run(&state, pages - 2, 2, &private), 1);
+	assert_int_equal(gmem_state_run(&state, pages - 2, 2, &private), 1);
 	assert_false(private);
-	assert_true(state_is_private(&state, pages - 1));
-	assert_int_equal(state_count_private(&state), pages - 1);
+	assert_true(gmem_state_is_private(&state, pages - 1));
+	assert_int_equal(gmem_state_count_private(&state), pages - 1);
 
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 }
 
@@ -502,17 +504,17 @@ static void test_arguments(void **unused)
 		uint64_t pages;
 		unsigned int page_shift;
 	} wrong[] = {
-		{0, 12},
-		{1, 0},
-		{1, 11},
-		{1, 13},
-		{1, 15},
-		{1, 21},
-		{1, 64},
-		{UINT64_MAX, 12},
-		{UINT64_C(1) << 52, 12},
-		{UINT64_C(1) << 50, 14},
-		{UINT64_C(1) << 48, 16},
+		{ 0, 12 },
+		{ 1, 0 },
+		{ 1, 11 },
+		{ 1, 13 },
+		{ 1, 15 },
+		{ 1, 21 },
+		{ 1, 64 },
+		{ UINT64_MAX, 12 },
+		{ UINT64_C(1) << 52, 12 },
+		{ UINT64_C(1) << 50, 14 },
+		{ UINT64_C(1) << 48, 16 },
 	};
 	struct state state;
 	struct door door;
@@ -521,17 +523,17 @@ static void test_arguments(void **unused)
 	door_open(&door);
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		memset(&state, 0x5a, sizeof(state));
-		assert_int_equal(state_init(&state, &door.kernel, wrong[i].pages,
-					    wrong[i].page_shift, false),
+		assert_int_equal(gmem_state_init(&state, &door.kernel, wrong[i].pages,
+						 wrong[i].page_shift, false),
 				 -EINVAL);
-		state_release(&state, &door.kernel);
+		gmem_state_release(&state, &door.kernel);
 	}
 	assert_int_equal(door.calls, 0);
 }
 
 static void test_no_memory(void **unused)
 {
-	static const int errors[] = {ENOMEM, EAGAIN, EINVAL, EPERM};
+	static const int errors[] = { ENOMEM, EAGAIN, EINVAL, EPERM };
 	struct state state;
 	struct door door;
 
@@ -540,26 +542,26 @@ static void test_no_memory(void **unused)
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		door.mmap_error = errors[i];
 		memset(&state, 0x5a, sizeof(state));
-		assert_int_equal(state_init(&state, &door.kernel, 1000, 12, true), -ENOMEM);
-		state_release(&state, &door.kernel);
+		assert_int_equal(gmem_state_init(&state, &door.kernel, 1000, 12, true), -ENOMEM);
+		gmem_state_release(&state, &door.kernel);
 	}
 	assert_int_equal(door.calls, ARRAY_SIZE(errors));
 
 	/* The largest size there is: not wrong, only larger than any address space. */
 	door.mmap_error = 0;
-	assert_int_equal(state_init(&state, &door.kernel, (UINT64_C(1) << 52) - 1, 12, false),
+	assert_int_equal(gmem_state_init(&state, &door.kernel, (UINT64_C(1) << 52) - 1, 12, false),
 			 -ENOMEM);
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	assert_int_equal(door.mapped, 0);
 	assert_int_equal(door.unmapped, 0);
 
 	/* The same once more without the failure. */
-	assert_int_equal(state_init(&state, &door.kernel, 1000, 12, true), 0);
-	assert_int_equal(state_count_private(&state), 1000);
-	state_release(&state, &door.kernel);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, 1000, 12, true), 0);
+	assert_int_equal(gmem_state_count_private(&state), 1000);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 	/* A second time does nothing. */
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 }
 
@@ -574,25 +576,25 @@ static void test_advice_refused(void **unused)
 	(void)unused;
 	door_open(&door);
 	door.madvise_error = EINVAL;
-	assert_int_equal(state_init(&state, &door.kernel, pages, 12, false), 0);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, pages, 12, false), 0);
 	for (unsigned int i = 0; i < 4; i++) {
 		bool private = i / 2;
 
-		state_set(&state, 10, pages - 20, i % 2);
-		state_set(&state, gib + 700, 1, !(i % 2));
-		state_reset(&state, &door.kernel, private);
-		assert_int_equal(state_query(&state, 0, pages),
+		gmem_state_set(&state, 10, pages - 20, i % 2);
+		gmem_state_set(&state, gib + 700, 1, !(i % 2));
+		gmem_state_reset(&state, &door.kernel, private);
+		assert_int_equal(gmem_state_query(&state, 0, pages),
 				 private ? GMEM_PRIVATE : GMEM_SHARED);
-		assert_int_equal(state_count_private(&state), private ? pages : 0);
-		state_set(&state, gib + 5, 1, !private);
-		assert_int_equal(state_query(&state, 0, gib + 5),
+		assert_int_equal(gmem_state_count_private(&state), private ? pages : 0);
+		gmem_state_set(&state, gib + 5, 1, !private);
+		assert_int_equal(gmem_state_query(&state, 0, gib + 5),
 				 private ? GMEM_PRIVATE : GMEM_SHARED);
-		assert_int_equal(state_query(&state, gib + 6, pages - gib - 6),
+		assert_int_equal(gmem_state_query(&state, gib + 6, pages - gib - 6),
 				 private ? GMEM_PRIVATE : GMEM_SHARED);
-		assert_int_equal(state_count_private(&state), private ? pages - 1 : 1);
+		assert_int_equal(gmem_state_count_private(&state), private ? pages - 1 : 1);
 	}
 
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 }
 
@@ -606,32 +608,33 @@ static void test_reset(void **unused)
 
 	(void)unused;
 	door_open(&door);
-	assert_int_equal(state_init(&state, &door.kernel, pages, 16, false), 0);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, pages, 16, false), 0);
 	for (unsigned int i = 0; i < 16; i++) {
 		bool before = i & 1, whole = i & 2, first = i & 4, after = i & 8;
 		uint64_t calls;
 
-		state_set(&state, 0, pages, first);
+		gmem_state_set(&state, 0, pages, first);
 		/* Uniform through its bits or without them, or not uniform. */
-		state_set(&state, 5, gib - 5, before);
+		gmem_state_set(&state, 5, gib - 5, before);
 		if (whole)
-			state_set(&state, 0, 5, before);
-		state_set(&state, gib, 1, before);
+			gmem_state_set(&state, 0, 5, before);
+		gmem_state_set(&state, gib, 1, before);
 		calls = door.calls;
-		state_reset(&state, &door.kernel, after);
+		gmem_state_reset(&state, &door.kernel, after);
 		assert_int_equal(door.calls, calls + 1);
-		assert_int_equal(state_query(&state, 0, pages), after ? GMEM_PRIVATE : GMEM_SHARED);
-		assert_int_equal(state_count_private(&state), after ? pages : 0);
+		assert_int_equal(gmem_state_query(&state, 0, pages),
+				 after ? GMEM_PRIVATE : GMEM_SHARED);
+		assert_int_equal(gmem_state_count_private(&state), after ? pages : 0);
 		for (uint64_t page = 70; page < pages; page += gib) {
-			state_set(&state, page, 1, !after);
-			assert_int_equal(state_query(&state, page / gib * gib, 70),
+			gmem_state_set(&state, page, 1, !after);
+			assert_int_equal(gmem_state_query(&state, page / gib * gib, 70),
 					 after ? GMEM_PRIVATE : GMEM_SHARED);
-			assert_int_equal(state_is_private(&state, page), !after);
+			assert_int_equal(gmem_state_is_private(&state, page), !after);
 		}
-		assert_int_equal(state_count_private(&state), after ? pages - 3 : 3);
+		assert_int_equal(gmem_state_count_private(&state), after ? pages - 3 : 3);
 	}
 
-	state_release(&state, &door.kernel);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 }
 
@@ -682,10 +685,11 @@ static void race_open(struct race *race, struct door *door, uint64_t gibs, const
 {
 	const unsigned int page_shift = 16;
 
-	*race = (struct race){.gib = UINT64_C(1) << (30 - page_shift), .seed = random_seed(what)};
+	*race = (struct race){ .gib = UINT64_C(1) << (30 - page_shift), .seed = random_seed(what) };
 	door_open(door);
-	assert_int_equal(
-		state_init(&race->state, &door->kernel, gibs * race->gib, page_shift, false), 0);
+	assert_int_equal(gmem_state_init(&race->state, &door->kernel, gibs * race->gib, page_shift,
+					 false),
+			 0);
 }
 
 static void race_run(struct race *race, void *(*writer)(void *), unsigned int writers,
@@ -706,7 +710,7 @@ static void race_run(struct race *race, void *(*writer)(void *), unsigned int wr
 
 static void race_close(struct race *race, struct door *door)
 {
-	state_release(&race->state, &door->kernel);
+	gmem_state_release(&race->state, &door->kernel);
 	door_assert_balanced(door);
 }
 
@@ -728,14 +732,14 @@ static void *waiting_writer(void *opaque)
 	struct waiting_writer *writer = opaque;
 
 	atomic_store(&writer->begun, true);
-	state_set(writer->state, writer->first, writer->count, true);
+	gmem_state_set(writer->state, writer->first, writer->count, true);
 	atomic_store(&writer->done, true);
 	return NULL;
 }
 
 static void assert_waits(struct state *state, uint64_t first, uint64_t count)
 {
-	struct waiting_writer writer = {.state = state, .first = first, .count = count};
+	struct waiting_writer writer = { .state = state, .first = first, .count = count };
 	uint64_t locked = atomic_fetch_or(&state->words[0], LOCK_BIT) | LOCK_BIT;
 	bool held = true, private = true;
 	pthread_t thread;
@@ -747,15 +751,16 @@ static void assert_waits(struct state *state, uint64_t first, uint64_t count)
 		sched_yield();
 		held = held && atomic_load(&state->words[0]) == locked;
 		held = held && !atomic_load(&writer.done);
-		held = held && !state_is_private(state, first) && state_is_private(state, 5);
-		held = held && state_query(state, 0, state->pages) == BOTH;
-		held = held && state_run(state, 0, state->pages, &private) == 5 && !private;
-		held = held && state_count_private(state) == 1;
+		held = held && !gmem_state_is_private(state, first) &&
+		       gmem_state_is_private(state, 5);
+		held = held && gmem_state_query(state, 0, state->pages) == BOTH;
+		held = held && gmem_state_run(state, 0, state->pages, &private) == 5 && !private;
+		held = held && gmem_state_count_private(state) == 1;
 	}
 	atomic_fetch_and(&state->words[0], ~LOCK_BIT);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_true(held);
-	assert_int_equal(state_query(state, first, count), GMEM_PRIVATE);
+	assert_int_equal(gmem_state_query(state, first, count), GMEM_PRIVATE);
 }
 
 static void test_locked(void **unused)
@@ -766,14 +771,14 @@ static void test_locked(void **unused)
 
 	(void)unused;
 	door_open(&door);
-	assert_int_equal(state_init(&state, &door.kernel, gib, 16, false), 0);
-	state_set(&state, 5, 1, true);
+	assert_int_equal(gmem_state_init(&state, &door.kernel, gib, 16, false), 0);
+	gmem_state_set(&state, 5, 1, true);
 	assert_waits(&state, 100, 1);
-	assert_int_equal(state_count_private(&state), 2);
-	state_set(&state, 100, 1, false);
+	assert_int_equal(gmem_state_count_private(&state), 2);
+	gmem_state_set(&state, 100, 1, false);
 	assert_waits(&state, 0, gib);
-	assert_int_equal(state_count_private(&state), gib);
-	state_release(&state, &door.kernel);
+	assert_int_equal(gmem_state_count_private(&state), gib);
+	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
 }
 
@@ -797,11 +802,11 @@ static void *kept_writer(void *opaque)
 		uint64_t start = gib * race->gib + number * quarter +
 				 random_below(&seed, KEPT_GROUPS) * KEPT_STEP;
 
-		state_set(&race->state, start + 1, KEPT_STEP - 1, !gib);
-		race_expect(race, state_is_private(&race->state, start + 1) == !gib);
-		race_expect(race, state_query(&race->state, start, KEPT_STEP) == BOTH);
-		state_set(&race->state, start + 1, KEPT_STEP - 1, gib);
-		race_expect(race, state_is_private(&race->state, start + 1) == (bool)gib);
+		gmem_state_set(&race->state, start + 1, KEPT_STEP - 1, !gib);
+		race_expect(race, gmem_state_is_private(&race->state, start + 1) == !gib);
+		race_expect(race, gmem_state_query(&race->state, start, KEPT_STEP) == BOTH);
+		gmem_state_set(&race->state, start + 1, KEPT_STEP - 1, gib);
+		race_expect(race, gmem_state_is_private(&race->state, start + 1) == (bool)gib);
 	}
 	return race_writer_done(race);
 }
@@ -811,10 +816,10 @@ static void kept_check_page(struct race *race, uint64_t page, bool kept)
 	uint32_t wanted = kept ? GMEM_PRIVATE : GMEM_SHARED;
 	bool private = !kept;
 
-	race_expect(race, state_is_private(&race->state, page) == kept);
-	race_expect(race, state_query(&race->state, page, 1) == wanted);
-	race_expect(race, state_query(&race->state, page, KEPT_STEP) & wanted);
-	race_expect(race, state_run(&race->state, page, KEPT_STEP, &private) >= 1);
+	race_expect(race, gmem_state_is_private(&race->state, page) == kept);
+	race_expect(race, gmem_state_query(&race->state, page, 1) == wanted);
+	race_expect(race, gmem_state_query(&race->state, page, KEPT_STEP) & wanted);
+	race_expect(race, gmem_state_run(&race->state, page, KEPT_STEP, &private) >= 1);
 	race_expect(race, private == kept);
 }
 
@@ -830,9 +835,9 @@ static void *kept_reader(void *opaque)
 
 			for (unsigned int group = 0; group < KEPT_GROUPS; group++)
 				kept_check_page(race, i * quarter + group * KEPT_STEP, kept);
-			race_expect(race,
-				    state_query(&race->state, i * quarter + used, quarter - used) ==
-					    (kept ? GMEM_PRIVATE : GMEM_SHARED));
+			race_expect(race, gmem_state_query(&race->state, i * quarter + used,
+							   quarter - used) ==
+						  (kept ? GMEM_PRIVATE : GMEM_SHARED));
 		}
 	} while (race_goes_on(race));
 	return NULL;
@@ -846,11 +851,11 @@ static void test_race_kept_pages(void **unused)
 	(void)unused;
 	race_open(&race, &door, 2, "kept pages");
 	race.rounds = 4000;
-	state_set(&race.state, race.gib, race.gib, true);
+	gmem_state_set(&race.state, race.gib, race.gib, true);
 	race_run(&race, kept_writer, KEPT_WRITERS, kept_reader, 2);
-	assert_int_equal(state_query(&race.state, 0, race.gib), GMEM_SHARED);
-	assert_int_equal(state_query(&race.state, race.gib, race.gib), GMEM_PRIVATE);
-	assert_int_equal(state_count_private(&race.state), race.gib);
+	assert_int_equal(gmem_state_query(&race.state, 0, race.gib), GMEM_SHARED);
+	assert_int_equal(gmem_state_query(&race.state, race.gib, race.gib), GMEM_PRIVATE);
+	assert_int_equal(gmem_state_count_private(&race.state), race.gib);
 	race_close(&race, &door);
 }
 
@@ -871,9 +876,9 @@ static void *stale_writer(void *opaque)
 		for (unsigned int i = 0; i < 4; i++) {
 			uint64_t group = random_below(&seed, groups) * KEPT_STEP;
 
-			state_set(&race->state, group + 1, KEPT_STEP - 1, !race->kept);
+			gmem_state_set(&race->state, group + 1, KEPT_STEP - 1, !race->kept);
 		}
-		state_set(&race->state, 0, race->gib, race->kept);
+		gmem_state_set(&race->state, 0, race->gib, race->kept);
 	}
 	return race_writer_done(race);
 }
@@ -905,10 +910,10 @@ static void test_race_stale_leaf(void **unused)
 		race.rounds = 3000;
 		race.kept = kept;
 		/* All in the kept state, by their bits. */
-		state_set(&race.state, 0, race.gib / 2, true);
-		state_set(&race.state, race.gib / 2, race.gib / 2, true);
-		state_set(&race.state, 0, race.gib / 2, kept);
-		state_set(&race.state, race.gib / 2, race.gib / 2, kept);
+		gmem_state_set(&race.state, 0, race.gib / 2, true);
+		gmem_state_set(&race.state, race.gib / 2, race.gib / 2, true);
+		gmem_state_set(&race.state, 0, race.gib / 2, kept);
+		gmem_state_set(&race.state, race.gib / 2, race.gib / 2, kept);
 		race_run(&race, stale_writer, 1, stale_reader, 2);
 		race_close(&race, &door);
 	}
@@ -927,13 +932,13 @@ static void watched_set(struct race *race, uint64_t *seed, bool private)
 {
 	switch (race->whole ? random_below(seed, 3) : 1) {
 	case 0:
-		state_set(&race->state, WATCHED_PAGE, 1, private);
+		gmem_state_set(&race->state, WATCHED_PAGE, 1, private);
 		break;
 	case 1:
-		state_set(&race->state, 64, race->gib - 128, private);
+		gmem_state_set(&race->state, 64, race->gib - 128, private);
 		break;
 	default:
-		state_set(&race->state, 0, race->gib, private);
+		gmem_state_set(&race->state, 0, race->gib, private);
 		break;
 	}
 }
@@ -941,7 +946,7 @@ static void watched_set(struct race *race, uint64_t *seed, bool private)
 static void neighbour_set(struct race *race, bool private)
 {
 	if (race->whole)
-		state_set(&race->state, 0, 1, private);
+		gmem_state_set(&race->state, 0, 1, private);
 }
 
 static void *watched_writer(void *opaque)
@@ -969,11 +974,11 @@ static bool watched_read(struct race *race, unsigned int how)
 
 	switch (how % 3) {
 	case 0:
-		return state_is_private(&race->state, WATCHED_PAGE);
+		return gmem_state_is_private(&race->state, WATCHED_PAGE);
 	case 1:
-		return state_query(&race->state, WATCHED_PAGE, 1) == GMEM_PRIVATE;
+		return gmem_state_query(&race->state, WATCHED_PAGE, 1) == GMEM_PRIVATE;
 	default:
-		state_run(&race->state, WATCHED_PAGE, 2, &private);
+		gmem_state_run(&race->state, WATCHED_PAGE, 2, &private);
 		return private;
 	}
 }
@@ -1016,7 +1021,7 @@ static void test_race_moment_of_change(void **unused)
 		race.rounds = 10000;
 		race.whole = whole;
 		race_run(&race, watched_writer, 1, watched_reader, 2);
-		assert_false(state_is_private(&race.state, WATCHED_PAGE));
+		assert_false(gmem_state_is_private(&race.state, WATCHED_PAGE));
 		race_close(&race, &door);
 	}
 }
@@ -1033,7 +1038,7 @@ static void *chunk_writer(void *opaque)
 	struct race *race = opaque;
 	unsigned int number;
 	uint64_t seed = race_writer_seed(race, &number);
-	bool mine[CHUNK_CHANGING] = {false};
+	bool mine[CHUNK_CHANGING] = { false };
 
 	for (unsigned int round = 0; round < race->rounds; round++) {
 		uint64_t page =
@@ -1045,15 +1050,15 @@ static void *chunk_writer(void *opaque)
 
 		atomic_fetch_add(&race->state.words[0], IN_FLIGHT(1));
 		mine[page] = random_below(&seed, 2);
-		state_set(&race->state, page, 1, mine[page]);
-		race_expect(race, state_is_private(&race->state, page) == mine[page]);
-		race_expect(race, state_is_private(&race->state, other) == mine[other]);
+		gmem_state_set(&race->state, page, 1, mine[page]);
+		race_expect(race, gmem_state_is_private(&race->state, page) == mine[page]);
+		race_expect(race, gmem_state_is_private(&race->state, other) == mine[other]);
 		if (round % 2)
 			atomic_fetch_sub(&race->state.words[0], IN_FLIGHT(1));
 	}
 	/* Odd ones stay private. */
 	for (uint64_t page = number; page < CHUNK_CHANGING; page += CHUNK_WRITERS)
-		state_set(&race->state, page, 1, page % 2);
+		gmem_state_set(&race->state, page, 1, page % 2);
 	return race_writer_done(race);
 }
 
@@ -1064,10 +1069,11 @@ static void *chunk_reader(void *opaque)
 	do {
 		for (unsigned int i = 0; i < 100; i++)
 			for (uint64_t page = CHUNK_CHANGING; page < 64; page++)
-				race_expect(race, state_is_private(&race->state, page) ==
+				race_expect(race, gmem_state_is_private(&race->state, page) ==
 							  (page % 2 == 1));
-		race_expect(race, state_count_private(&race->state) <= CHUNK_CHANGING);
-		race_expect(race, state_query(&race->state, 64, race->gib - 64) == GMEM_SHARED);
+		race_expect(race, gmem_state_count_private(&race->state) <= CHUNK_CHANGING);
+		race_expect(race,
+			    gmem_state_query(&race->state, 64, race->gib - 64) == GMEM_SHARED);
 	} while (race_goes_on(race));
 	return NULL;
 }
@@ -1080,12 +1086,12 @@ static void test_race_same_chunk(void **unused)
 	(void)unused;
 	race_open(&race, &door, 1, "same chunk");
 	race.rounds = 20000;
-	state_set(&race.state, 61, 1, true);
-	state_set(&race.state, 63, 1, true);
+	gmem_state_set(&race.state, 61, 1, true);
+	gmem_state_set(&race.state, 63, 1, true);
 	race_run(&race, chunk_writer, CHUNK_WRITERS, chunk_reader, 1);
 	for (uint64_t page = 0; page < 64; page++)
-		assert_int_equal(state_is_private(&race.state, page), page % 2);
-	assert_int_equal(state_count_private(&race.state), 32);
+		assert_int_equal(gmem_state_is_private(&race.state, page), page % 2);
+	assert_int_equal(gmem_state_count_private(&race.state), 32);
 	assert_int_equal(atomic_load(&race.state.words[0]) >> STATE_IN_FLIGHT_SHIFT,
 			 (uint64_t)race.rounds * CHUNK_WRITERS / 2);
 	race_close(&race, &door);
@@ -1099,14 +1105,14 @@ static void *wild_writer(void *opaque)
 	uint64_t seed = race_writer_seed(race, &number);
 
 	for (unsigned int round = 0; round < race->rounds; round++) {
-		struct model model = {.pages = race->state.pages, .gib = race->gib};
+		struct model model = { .pages = race->state.pages, .gib = race->gib };
 		uint64_t first, count;
 
 		random_range(&seed, &model, &first, &count);
-		state_set(&race->state, first, count, random_below(&seed, 2));
+		gmem_state_set(&race->state, first, count, random_below(&seed, 2));
 		if (round % 2)
-			state_set(&race->state, race->gib * random_below(&seed, 2), race->gib,
-				  random_below(&seed, 2));
+			gmem_state_set(&race->state, race->gib * random_below(&seed, 2), race->gib,
+				       random_below(&seed, 2));
 	}
 	return race_writer_done(race);
 }
@@ -1117,7 +1123,7 @@ static void *wild_reader(void *opaque)
 	uint64_t seed = race->seed;
 
 	do {
-		struct model model = {.pages = race->state.pages, .gib = race->gib};
+		struct model model = { .pages = race->state.pages, .gib = race->gib };
 		uint64_t first, count, run;
 		uint32_t seen;
 		bool private;
@@ -1125,12 +1131,12 @@ static void *wild_reader(void *opaque)
 		random_range(&seed, &model, &first, &count);
 		if (!count)
 			continue;
-		seen = state_query(&race->state, first, count);
+		seen = gmem_state_query(&race->state, first, count);
 		race_expect(race, seen && !(seen & ~BOTH));
-		run = state_run(&race->state, first, count, &private);
+		run = gmem_state_run(&race->state, first, count, &private);
 		race_expect(race, run >= 1 && run <= count);
-		state_is_private(&race->state, first);
-		race_expect(race, state_count_private(&race->state) <= race->state.pages);
+		gmem_state_is_private(&race->state, first);
+		race_expect(race, gmem_state_count_private(&race->state) <= race->state.pages);
 	} while (race_goes_on(race));
 	return NULL;
 }
@@ -1146,11 +1152,11 @@ static void test_race_overlapping(void **unused)
 	race.rounds = 4000;
 	race_run(&race, wild_writer, 4, wild_reader, 2);
 	for (uint64_t page = 0; page < race.state.pages; page++)
-		count += state_is_private(&race.state, page);
-	assert_int_equal(state_count_private(&race.state), count);
+		count += gmem_state_is_private(&race.state, page);
+	assert_int_equal(gmem_state_count_private(&race.state), count);
 	/* The counts are right in the way that matters: a GiB still becomes uniform by them. */
 	for (uint64_t page = 0; page < race.state.pages; page++)
-		state_set(&race.state, page, 1, true);
+		gmem_state_set(&race.state, page, 1, true);
 	assert_int_equal(atomic_load(&race.state.words[0]) & 7, 1);
 	assert_int_equal(atomic_load(&race.state.words[1]) & 7, 1);
 	race_close(&race, &door);
@@ -1168,9 +1174,9 @@ static void *pool_writer(void *opaque)
 	for (unsigned int round = 0; round < race->rounds; round++) {
 		bool private = random_below(&seed, 2);
 
-		state_set(&race->state, random_below(&seed, race->gib), race->gib, !private);
-		state_reset(&race->state, &door.kernel, private);
-		race_expect(race, state_query(&race->state, 0, race->state.pages) ==
+		gmem_state_set(&race->state, random_below(&seed, race->gib), race->gib, !private);
+		gmem_state_reset(&race->state, &door.kernel, private);
+		race_expect(race, gmem_state_query(&race->state, 0, race->state.pages) ==
 					  (private ? GMEM_PRIVATE : GMEM_SHARED));
 	}
 	return race_writer_done(race);

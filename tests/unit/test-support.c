@@ -66,14 +66,14 @@ static void finish(struct fixture *f)
 
 static int extension(const struct fixture *f, uint64_t number)
 {
-	return kernel_ioctl_value(&f->kernel, f->vm, GMEM_KVM_CHECK_EXTENSION, number);
+	return gmem_kernel_ioctl_value(&f->kernel, f->vm, GMEM_KVM_CHECK_EXTENSION, number);
 }
 
 static int create(const struct fixture *f, uint64_t size, uint64_t flags)
 {
 	struct gmem_kvm_create_guest_memfd create = { .size = size, .flags = flags };
 
-	return kernel_ioctl(&f->kernel, f->vm, GMEM_KVM_CREATE_GUEST_MEMFD, &create);
+	return gmem_kernel_ioctl(&f->kernel, f->vm, GMEM_KVM_CREATE_GUEST_MEMFD, &create);
 }
 
 /* One that must succeed. */
@@ -90,7 +90,7 @@ static int set_vm_attributes(const struct fixture *f, uint64_t address, uint64_t
 {
 	struct gmem_kvm_memory_attributes argument = { address, size, attributes, flags };
 
-	return kernel_ioctl(&f->kernel, f->vm, GMEM_KVM_SET_MEMORY_ATTRIBUTES, &argument);
+	return gmem_kernel_ioctl(&f->kernel, f->vm, GMEM_KVM_SET_MEMORY_ATTRIBUTES, &argument);
 }
 
 static int set_file_attributes(const struct fixture *f, int fd, uint64_t offset, uint64_t size,
@@ -102,7 +102,7 @@ static int set_file_attributes(const struct fixture *f, int fd, uint64_t offset,
 		.attributes = attributes,
 	};
 
-	return kernel_ioctl(&f->kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2, &argument);
+	return gmem_kernel_ioctl(&f->kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2, &argument);
 }
 
 static struct gmem_kvm_userspace_memory_region2 region(const struct fixture *f, uint32_t slot,
@@ -129,13 +129,13 @@ static struct gmem_kvm_userspace_memory_region2 bound(const struct fixture *f, u
 
 static int set_region2(const struct fixture *f, struct gmem_kvm_userspace_memory_region2 r)
 {
-	return kernel_ioctl(&f->kernel, f->vm, GMEM_KVM_SET_USER_MEMORY_REGION2, &r);
+	return gmem_kernel_ioctl(&f->kernel, f->vm, GMEM_KVM_SET_USER_MEMORY_REGION2, &r);
 }
 
 static char *map_file(const struct fixture *f, int fd, uint64_t pages, uint64_t offset_pages)
 {
-	int64_t address = kernel_mmap(&f->kernel, 0, pages * f->page, READ_WRITE, MAP_SHARED, fd,
-				      offset_pages * f->page);
+	int64_t address = gmem_kernel_mmap(&f->kernel, 0, pages * f->page, READ_WRITE, MAP_SHARED,
+					   fd, offset_pages * f->page);
 
 	assert_true(address > 0);
 	return (char *)(uintptr_t)address;
@@ -143,12 +143,12 @@ static char *map_file(const struct fixture *f, int fd, uint64_t pages, uint64_t 
 
 static int unmap(const struct fixture *f, const void *address, uint64_t pages)
 {
-	return kernel_munmap(&f->kernel, address_of(address), pages * f->page);
+	return gmem_kernel_munmap(&f->kernel, address_of(address), pages * f->page);
 }
 
 static int close_file(const struct fixture *f, int fd)
 {
-	return kernel_close(&f->kernel, fd);
+	return gmem_kernel_close(&f->kernel, fd);
 }
 
 /* SIGBUS: caught on the thread that touches. */
@@ -241,33 +241,37 @@ static void ioctls_know_their_descriptors(void **state)
 {
 	struct fixture f = start(&fake_kvm_linux_6_18);
 	int system = fake_kvm_system_fd(f.fake);
-	int other = kernel_memfd_create(&f.kernel, "other", MFD_CLOEXEC);
+	int other = gmem_kernel_memfd_create(&f.kernel, "other", MFD_CLOEXEC);
 	int file = created(&f, f.page, 0);
 	int dup;
 
-	assert_int_equal(kernel_ioctl_value(&f.kernel, system, GMEM_KVM_GET_API_VERSION, 0), 12);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, f.vm, GMEM_KVM_GET_API_VERSION, 0), -ENOTTY);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, file, GMEM_KVM_GET_API_VERSION, 0), -ENOTTY);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, other, GMEM_KVM_GET_API_VERSION, 0),
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, system, GMEM_KVM_GET_API_VERSION, 0),
+			 12);
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, f.vm, GMEM_KVM_GET_API_VERSION, 0),
 			 -ENOTTY);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, other, GMEM_KVM_CHECK_EXTENSION, 10),
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, file, GMEM_KVM_GET_API_VERSION, 0),
 			 -ENOTTY);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, file, GMEM_KVM_CHECK_EXTENSION, 10),
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, other, GMEM_KVM_GET_API_VERSION, 0),
 			 -ENOTTY);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, f.vm, 0xae99u, 0), -ENOTTY);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, system, 0xae99u, 0), -EINVAL);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, system, GMEM_KVM_CHECK_EXTENSION,
-					    GMEM_KVM_CAP_NR_MEMSLOTS),
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, other, GMEM_KVM_CHECK_EXTENSION, 10),
+			 -ENOTTY);
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, file, GMEM_KVM_CHECK_EXTENSION, 10),
+			 -ENOTTY);
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, f.vm, 0xae99u, 0), -ENOTTY);
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, system, 0xae99u, 0), -EINVAL);
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, system, GMEM_KVM_CHECK_EXTENSION,
+						 GMEM_KVM_CAP_NR_MEMSLOTS),
 			 32764);
 
 	/* A dup is as good; a closed one is not. */
-	dup = kernel_fcntl(&f.kernel, f.vm, F_DUPFD_CLOEXEC, 0);
+	dup = gmem_kernel_fcntl(&f.kernel, f.vm, F_DUPFD_CLOEXEC, 0);
 	assert_true(dup >= 0);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, dup, GMEM_KVM_CHECK_EXTENSION,
-					    GMEM_KVM_CAP_GUEST_MEMFD),
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, dup, GMEM_KVM_CHECK_EXTENSION,
+						 GMEM_KVM_CAP_GUEST_MEMFD),
 			 1);
 	close_file(&f, dup);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, dup, GMEM_KVM_CHECK_EXTENSION, 10), -EBADF);
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, dup, GMEM_KVM_CHECK_EXTENSION, 10),
+			 -EBADF);
 
 	close_file(&f, file);
 	close_file(&f, other);
@@ -280,16 +284,16 @@ static void vm_descriptor_is_an_anonymous_inode(void **state)
 	struct statfs file_system;
 	struct stat status;
 
-	assert_int_equal(kernel_fcntl(&f.kernel, f.vm, F_GETFD, 0), FD_CLOEXEC);
-	assert_int_equal(kernel_fstat(&f.kernel, f.vm, &status), 0);
+	assert_int_equal(gmem_kernel_fcntl(&f.kernel, f.vm, F_GETFD, 0), FD_CLOEXEC);
+	assert_int_equal(gmem_kernel_fstat(&f.kernel, f.vm, &status), 0);
 	assert_int_equal(status.st_mode & S_IFMT, 0);
-	assert_int_equal(kernel_fstatfs(&f.kernel, f.vm, &file_system), 0);
+	assert_int_equal(gmem_kernel_fstatfs(&f.kernel, f.vm, &file_system), 0);
 	assert_int_equal(file_system.f_type, ANON_INODE_FS_MAGIC);
-	assert_int_equal(kernel_mmap(&f.kernel, 0, f.page, PROT_READ, MAP_SHARED, f.vm, 0),
+	assert_int_equal(gmem_kernel_mmap(&f.kernel, 0, f.page, PROT_READ, MAP_SHARED, f.vm, 0),
 			 -ENODEV);
-	assert_int_equal(kernel_ftruncate(&f.kernel, f.vm, f.page), -EINVAL);
-	assert_int_equal(kernel_fallocate(&f.kernel, f.vm, 0, 0, f.page), -ENODEV);
-	assert_int_equal(kernel_fcntl(&f.kernel, f.vm, F_GET_SEALS, 0), -EINVAL);
+	assert_int_equal(gmem_kernel_ftruncate(&f.kernel, f.vm, f.page), -EINVAL);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, f.vm, 0, 0, f.page), -ENODEV);
+	assert_int_equal(gmem_kernel_fcntl(&f.kernel, f.vm, F_GET_SEALS, 0), -EINVAL);
 	finish(&f);
 }
 
@@ -299,7 +303,7 @@ static void vm_may_be_closed_early_and_its_number_reused(void **state)
 	int reused;
 
 	assert_int_equal(close_file(&f, f.vm), 0);
-	reused = kernel_memfd_create(&f.kernel, "other", MFD_CLOEXEC);
+	reused = gmem_kernel_memfd_create(&f.kernel, "other", MFD_CLOEXEC);
 	assert_int_equal(reused, f.vm);
 	assert_int_equal(extension(&f, GMEM_KVM_CAP_GUEST_MEMFD), -ENOTTY);
 	finish(&f);
@@ -311,20 +315,21 @@ static void more_vms_have_their_own_slots(void **state)
 {
 	struct fixture f = start(&fake_kvm_linux_6_8);
 	int second = fake_kvm_new_vm(f.fake);
-	int third =
-		kernel_ioctl_value(&f.kernel, fake_kvm_system_fd(f.fake), GMEM_KVM_CREATE_VM, 1);
+	int third = gmem_kernel_ioctl_value(&f.kernel, fake_kvm_system_fd(f.fake),
+					    GMEM_KVM_CREATE_VM, 1);
 	struct gmem_kvm_memory_attributes attributes = { 0, f.page, PRIVATE, 0 };
 
 	assert_true(second >= 0 && third >= 0);
-	assert_int_equal(kernel_ioctl_value(&f.kernel, fake_kvm_system_fd(f.fake),
-					    GMEM_KVM_CREATE_VM, 2),
+	assert_int_equal(gmem_kernel_ioctl_value(&f.kernel, fake_kvm_system_fd(f.fake),
+						 GMEM_KVM_CREATE_VM, 2),
 			 -EINVAL);
 	assert_int_equal(fake_kvm_vm_fd(f.fake), f.vm);
 	assert_int_equal(set_region2(&f, region(&f, 0, 0, 1)), 0);
 	assert_int_equal(fake_kvm_slot_count(f.fake, f.vm), 1);
 	assert_int_equal(fake_kvm_slot_count(f.fake, second), 0);
-	assert_int_equal(
-		kernel_ioctl(&f.kernel, third, GMEM_KVM_SET_MEMORY_ATTRIBUTES, &attributes), 0);
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, third, GMEM_KVM_SET_MEMORY_ATTRIBUTES,
+					   &attributes),
+			 0);
 	assert_int_equal(fake_kvm_gpa_attributes(f.fake, third, 0), PRIVATE);
 	assert_int_equal(fake_kvm_gpa_attributes(f.fake, f.vm, 0), 0);
 	finish(&f);
@@ -346,21 +351,24 @@ static void device_attributes_are_where_they_are_set(void **state)
 	config.snp_policy = 0x1ff0000;
 	f = start(&config);
 	system = fake_kvm_system_fd(f.fake);
-	assert_int_equal(kernel_ioctl(&f.kernel, system, GMEM_KVM_HAS_DEVICE_ATTR, &attribute), 0);
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, system, GMEM_KVM_HAS_DEVICE_ATTR, &attribute),
+			 0);
 	assert_int_equal(value, 0);
-	assert_int_equal(kernel_ioctl(&f.kernel, system, GMEM_KVM_GET_DEVICE_ATTR, &attribute), 0);
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, system, GMEM_KVM_GET_DEVICE_ATTR, &attribute),
+			 0);
 	assert_int_equal(value, 0x29);
 	attribute.attr = GMEM_KVM_X86_SNP_POLICY_BITS;
-	assert_int_equal(kernel_ioctl(&f.kernel, system, GMEM_KVM_GET_DEVICE_ATTR, &attribute), 0);
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, system, GMEM_KVM_GET_DEVICE_ATTR, &attribute),
+			 0);
 	assert_int_equal(value, 0x1ff0000);
-	assert_int_equal(kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_GET_DEVICE_ATTR, &attribute),
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_GET_DEVICE_ATTR, &attribute),
 			 -ENOTTY);
 	attribute.attr = 2;
-	assert_int_equal(kernel_ioctl(&f.kernel, system, GMEM_KVM_HAS_DEVICE_ATTR, &attribute),
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, system, GMEM_KVM_HAS_DEVICE_ATTR, &attribute),
 			 -ENXIO);
 	attribute.group = 7;
 	attribute.attr = 0;
-	assert_int_equal(kernel_ioctl(&f.kernel, system, GMEM_KVM_GET_DEVICE_ATTR, &attribute),
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, system, GMEM_KVM_GET_DEVICE_ATTR, &attribute),
 			 -ENXIO);
 	finish(&f);
 
@@ -368,13 +376,14 @@ static void device_attributes_are_where_they_are_set(void **state)
 	config.snp_policy = 0;
 	f = start(&config);
 	attribute.group = GMEM_KVM_X86_GROUP_SEV;
-	assert_int_equal(kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_GET_DEVICE_ATTR, &attribute), 0);
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_GET_DEVICE_ATTR, &attribute),
+			 0);
 	assert_int_equal(value, 0x29);
 	attribute.attr = GMEM_KVM_X86_SNP_POLICY_BITS;
-	assert_int_equal(kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_HAS_DEVICE_ATTR, &attribute),
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_HAS_DEVICE_ATTR, &attribute),
 			 -ENXIO);
-	assert_int_equal(kernel_ioctl(&f.kernel, fake_kvm_system_fd(f.fake),
-				      GMEM_KVM_HAS_DEVICE_ATTR, &attribute),
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, fake_kvm_system_fd(f.fake),
+					   GMEM_KVM_HAS_DEVICE_ATTR, &attribute),
 			 -ENOTTY);
 	finish(&f);
 }
@@ -390,14 +399,15 @@ static void old_kernel_has_only_the_old_memslots(void **state)
 	assert_int_equal(set_region2(&f, region(&f, 0, 0, 1)), -ENOTTY);
 	assert_int_equal(create(&f, f.page, 0), -ENOTTY);
 	assert_int_equal(set_vm_attributes(&f, 0, f.page, 0, 0), -ENOTTY);
-	assert_int_equal(kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_SET_USER_MEMORY_REGION, &old), 0);
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_SET_USER_MEMORY_REGION, &old),
+			 0);
 	assert_true(fake_kvm_find_slot(f.fake, f.vm, 3, &slot));
 	assert_int_equal(slot.gpa, f.page);
 	assert_int_equal(slot.guest_memfd, -1);
 	old.slot = 4;
 	old.guest_phys_addr = 2 * f.page;
 	old.flags = GMEM_KVM_MEM_GUEST_MEMFD;
-	assert_int_equal(kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_SET_USER_MEMORY_REGION, &old),
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_SET_USER_MEMORY_REGION, &old),
 			 -EINVAL);
 	finish(&f);
 }
@@ -462,7 +472,8 @@ static void f1_size_is_pages_and_may_be_huge(void **state)
 	assert_int_equal(create(&f, f.page / 2, 0), -EINVAL);
 	assert_int_equal(create(&f, UINT64_C(1) << 63, 0), -EINVAL);
 	assert_int_equal(create(&f, -f.page, 0), -EINVAL);
-	assert_int_equal(kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_CREATE_GUEST_MEMFD, NULL), -EFAULT);
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_CREATE_GUEST_MEMFD, NULL),
+			 -EFAULT);
 	fd = created(&f, UINT64_C(1) << 50, 0);
 	assert_int_equal(fake_kvm_file_allocated(f.fake, fd), 0);
 	close_file(&f, fd);
@@ -484,7 +495,7 @@ static void f1_page_size_can_be_any(void **state)
 			continue;
 		}
 		f = start(&config);
-		assert_int_equal(kernel_page_size(&f.kernel), sizes[i]);
+		assert_int_equal(gmem_kernel_page_size(&f.kernel), sizes[i]);
 		assert_int_equal(create(&f, sizes[i] / 2, 0), -EINVAL);
 		close_file(&f, created(&f, sizes[i] * 3, 0));
 		assert_int_equal(set_region2(&f, region(&f, 0, 1, 1)), 0);
@@ -497,7 +508,7 @@ static void f2_new_file_is_not_close_on_exec(void **state)
 	struct fixture f = start(&fake_kvm_in_place);
 	int fd = created(&f, f.page, 0);
 
-	assert_int_equal(kernel_fcntl(&f.kernel, fd, F_GETFD, 0), 0);
+	assert_int_equal(gmem_kernel_fcntl(&f.kernel, fd, F_GETFD, 0), 0);
 	close_file(&f, fd);
 	finish(&f);
 }
@@ -570,7 +581,7 @@ static void f3_initial_state_by_tracking(void **state)
 
 static int64_t try_map(const struct fixture *f, int fd, int protection, int flags)
 {
-	return kernel_mmap(&f->kernel, 0, f->page, protection, flags, fd, 0);
+	return gmem_kernel_mmap(&f->kernel, 0, f->page, protection, flags, fd, 0);
 }
 
 static void f4_mmap_rules(void **state)
@@ -586,9 +597,11 @@ static void f4_mmap_rules(void **state)
 	assert_int_equal(try_map(&f, fd, READ_WRITE, MAP_PRIVATE), -EINVAL);
 	assert_int_equal(try_map(&f, fd, READ_WRITE, MAP_SHARED | MAP_HUGETLB), -EINVAL);
 	assert_int_equal(try_map(&f, fd, PROT_READ | PROT_EXEC, MAP_SHARED), -EPERM);
-	assert_int_equal(kernel_mmap(&f.kernel, 0, 0, PROT_READ, MAP_SHARED, fd, 0), -EINVAL);
-	assert_int_equal(kernel_mmap(&f.kernel, 0, f.page, PROT_READ, MAP_SHARED, fd, 1), -EINVAL);
-	assert_int_equal(kernel_mmap(&f.kernel, 0, f.page, PROT_READ, MAP_SHARED, -1, 0), -EBADF);
+	assert_int_equal(gmem_kernel_mmap(&f.kernel, 0, 0, PROT_READ, MAP_SHARED, fd, 0), -EINVAL);
+	assert_int_equal(gmem_kernel_mmap(&f.kernel, 0, f.page, PROT_READ, MAP_SHARED, fd, 1),
+			 -EINVAL);
+	assert_int_equal(gmem_kernel_mmap(&f.kernel, 0, f.page, PROT_READ, MAP_SHARED, -1, 0),
+			 -EBADF);
 
 	/* A mapping may exceed the file. */
 	memory = map_file(&f, fd, 2, 0);
@@ -605,8 +618,8 @@ static void f4_populate_passes_over_private_pages(void **state)
 {
 	struct fixture f = start(&fake_kvm_in_place);
 	int fd = created(&f, 2 * f.page, FLAG_MMAP);
-	int64_t address =
-		kernel_mmap(&f.kernel, 0, 2 * f.page, READ_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	int64_t address = gmem_kernel_mmap(&f.kernel, 0, 2 * f.page, READ_WRITE,
+					   MAP_SHARED | MAP_POPULATE, fd, 0);
 
 	assert_true(address > 0);
 	assert_int_equal(fake_kvm_file_allocated(f.fake, fd), 0);
@@ -638,8 +651,8 @@ static void f5_private_page_raises_sigbus(void **state)
 	assert_true(faults_at(&later[0]));
 	assert_int_equal(later[f.page], 'c');
 	/* System calls see it too. */
-	assert_int_equal(kernel_madvise(&f.kernel, address_of(memory), 4 * f.page,
-					22 /* MADV_POPULATE_READ */),
+	assert_int_equal(gmem_kernel_madvise(&f.kernel, address_of(memory), 4 * f.page,
+					     22 /* MADV_POPULATE_READ */),
 			 -EFAULT);
 
 	/* P7: the bytes are kept. */
@@ -662,28 +675,30 @@ static void f8_fallocate_rules(void **state)
 	const int punch = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
 	char *memory = map_file(&f, fd, 4, 0);
 
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, 0, 0, f.page), -EOPNOTSUPP);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, FALLOC_FL_PUNCH_HOLE, 0, f.page),
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, 0, 0, f.page), -EOPNOTSUPP);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, FALLOC_FL_PUNCH_HOLE, 0, f.page),
 			 -EOPNOTSUPP);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, keep | FALLOC_FL_ZERO_RANGE, 0, f.page),
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, keep | FALLOC_FL_ZERO_RANGE, 0,
+					       f.page),
 			 -EOPNOTSUPP);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, FALLOC_FL_COLLAPSE_RANGE, 0, f.page),
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, FALLOC_FL_COLLAPSE_RANGE, 0, f.page),
 			 -EOPNOTSUPP);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, keep, 0, 0), -EINVAL);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, keep, 1, f.page), -EINVAL);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, keep, 0, f.page - 1), -EINVAL);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, keep, 3 * f.page, 2 * f.page), -EINVAL);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, punch, -f.page, f.page), -EINVAL);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, punch, UINT64_C(1) << 62,
-					  UINT64_C(1) << 62),
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, keep, 0, 0), -EINVAL);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, keep, 1, f.page), -EINVAL);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, keep, 0, f.page - 1), -EINVAL);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, keep, 3 * f.page, 2 * f.page),
+			 -EINVAL);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, punch, -f.page, f.page), -EINVAL);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, punch, UINT64_C(1) << 62,
+					       UINT64_C(1) << 62),
 			 -EFBIG);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, keep, 0, 4 * f.page), 0);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, keep, 0, 4 * f.page), 0);
 	assert_int_equal(fake_kvm_file_allocated(f.fake, fd), 4 * f.page);
 	memory[0] = 'm';
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, punch, 0, f.page), 0);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, punch, 0, f.page), 0);
 	assert_int_equal(fake_kvm_file_allocated(f.fake, fd), 3 * f.page);
 	assert_int_equal(memory[0], 0);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, punch, 100 * f.page, f.page), 0);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, punch, 100 * f.page, f.page), 0);
 	assert_int_equal(unmap(&f, memory, 4), 0);
 	close_file(&f, fd);
 	finish(&f);
@@ -694,9 +709,11 @@ static void f8_punching_changes_no_attribute(void **state)
 	struct fixture f = start(&fake_kvm_in_place);
 	int fd = created(&f, 4 * f.page, FLAG_MMAP);
 
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, FALLOC_FL_KEEP_SIZE, 0, 4 * f.page), 0);
-	assert_int_equal(kernel_fallocate(&f.kernel, fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
-					  0, 2 * f.page),
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd, FALLOC_FL_KEEP_SIZE, 0, 4 * f.page),
+			 0);
+	assert_int_equal(gmem_kernel_fallocate(&f.kernel, fd,
+					       FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 0,
+					       2 * f.page),
 			 0);
 	assert_int_equal(fake_kvm_file_private_bytes(f.fake, fd), 4 * f.page);
 	assert_int_equal(fake_kvm_file_allocated(f.fake, fd), 2 * f.page);
@@ -715,12 +732,14 @@ static void f9_madvise_rules(void **state)
 
 	memory[0] = 'm';
 	for (i = 0; i < LENGTH(refused); i++)
-		assert_int_equal(kernel_madvise(&f.kernel, address_of(memory), f.page, refused[i]),
+		assert_int_equal(gmem_kernel_madvise(&f.kernel, address_of(memory), f.page,
+						     refused[i]),
 				 -EINVAL);
 	for (i = 0; i < LENGTH(accepted); i++)
-		assert_int_equal(kernel_madvise(&f.kernel, address_of(memory), f.page, accepted[i]),
-				 0);
-	assert_int_equal(kernel_madvise(&f.kernel, address_of(memory) + 1, f.page, MADV_DONTNEED),
+		assert_int_equal(
+			gmem_kernel_madvise(&f.kernel, address_of(memory), f.page, accepted[i]), 0);
+	assert_int_equal(gmem_kernel_madvise(&f.kernel, address_of(memory) + 1, f.page,
+					     MADV_DONTNEED),
 			 -EINVAL);
 	/* DONTNEED dropped page-table entries alone. */
 	assert_int_equal(memory[0], 'm');
@@ -737,7 +756,8 @@ static void f9_remove_punches_private_pages_too(void **state)
 
 	memset(memory, 'm', 4 * f.page);
 	assert_int_equal(set_file_attributes(&f, fd, 0, f.page, PRIVATE), 0);
-	assert_int_equal(kernel_madvise(&f.kernel, address_of(memory), 2 * f.page, MADV_REMOVE), 0);
+	assert_int_equal(
+		gmem_kernel_madvise(&f.kernel, address_of(memory), 2 * f.page, MADV_REMOVE), 0);
 	assert_int_equal(fake_kvm_file_allocated(f.fake, fd), 2 * f.page);
 	assert_int_equal(fake_kvm_file_private_bytes(f.fake, fd), f.page);
 	assert_int_equal(set_file_attributes(&f, fd, 0, f.page, 0), 0);
@@ -758,7 +778,8 @@ static void f9_dont_fork_outlives_conversions(void **state)
 	int status;
 
 	memory[0] = 'm';
-	assert_int_equal(kernel_madvise(&f.kernel, address_of(memory), f.page, MADV_DONTFORK), 0);
+	assert_int_equal(gmem_kernel_madvise(&f.kernel, address_of(memory), f.page, MADV_DONTFORK),
+			 0);
 	assert_int_equal(set_file_attributes(&f, fd, 0, f.page, PRIVATE), 0);
 	assert_int_equal(set_file_attributes(&f, fd, 0, f.page, 0), 0);
 	child = fork();
@@ -774,7 +795,8 @@ static void f9_dont_fork_outlives_conversions(void **state)
 static int bind(const struct fixture *f, const void *address, uint64_t pages, int mode,
 		uint64_t nodes)
 {
-	return kernel_mbind(&f->kernel, address_of(address), pages * f->page, mode, &nodes, 65, 0);
+	return gmem_kernel_mbind(&f->kernel, address_of(address), pages * f->page, mode, &nodes, 65,
+				 0);
 }
 
 static int policy_of(const struct fixture *f, const void *address, uint64_t *nodes)
@@ -783,8 +805,8 @@ static int policy_of(const struct fixture *f, const void *address, uint64_t *nod
 	int mode = -1;
 
 	memset(mask, 0xff, sizeof(mask));
-	assert_int_equal(kernel_get_mempolicy(&f->kernel, &mode, mask, 1024, address_of(address)),
-			 0);
+	assert_int_equal(
+		gmem_kernel_get_mempolicy(&f->kernel, &mode, mask, 1024, address_of(address)), 0);
 	assert_int_equal(mask[1], 0);
 	assert_int_equal(mask[15], 0);
 	*nodes = mask[0];
@@ -818,7 +840,7 @@ static void f10_mbind_without_effect_on_6_18(void **state)
 {
 	struct fixture f = start(&fake_kvm_linux_6_18);
 	int fd = created(&f, 2 * f.page, FLAG_MMAP | FLAG_INIT_SHARED);
-	int shmem = kernel_memfd_create(&f.kernel, "shmem", MFD_CLOEXEC);
+	int shmem = gmem_kernel_memfd_create(&f.kernel, "shmem", MFD_CLOEXEC);
 	char *first = map_file(&f, fd, 2, 0);
 	char *second = map_file(&f, fd, 2, 0);
 	uint64_t nodes;
@@ -831,7 +853,7 @@ static void f10_mbind_without_effect_on_6_18(void **state)
 	assert_int_equal(unmap(&f, second, 2), 0);
 
 	/* Other files keep it there too. */
-	assert_int_equal(kernel_ftruncate(&f.kernel, shmem, 2 * f.page), 0);
+	assert_int_equal(gmem_kernel_ftruncate(&f.kernel, shmem, 2 * f.page), 0);
 	first = map_file(&f, shmem, 2, 0);
 	second = map_file(&f, shmem, 2, 0);
 	assert_int_equal(bind(&f, first, 2, MPOL_PREFERRED, 1), 0);
@@ -847,8 +869,8 @@ static void f10_mbind_judges_its_arguments(void **state)
 {
 	struct fake_kvm_config config = fake_kvm_in_place;
 	struct fixture f = start(&config);
-	int64_t address = kernel_mmap(&f.kernel, 0, 2 * f.page, READ_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int64_t address = gmem_kernel_mmap(&f.kernel, 0, 2 * f.page, READ_WRITE,
+					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *memory = (char *)(uintptr_t)address;
 	uint64_t nodes;
 
@@ -870,8 +892,9 @@ static void f10_mbind_judges_its_arguments(void **state)
 
 	config.numa = FAKE_NUMA_ABSENT;
 	f = start(&config);
-	assert_int_equal(kernel_mbind(&f.kernel, 0, f.page, MPOL_BIND, &nodes, 65, 0), -ENOSYS);
-	assert_int_equal(kernel_get_mempolicy(&f.kernel, NULL, NULL, 0, 0), -ENOSYS);
+	assert_int_equal(gmem_kernel_mbind(&f.kernel, 0, f.page, MPOL_BIND, &nodes, 65, 0),
+			 -ENOSYS);
+	assert_int_equal(gmem_kernel_get_mempolicy(&f.kernel, NULL, NULL, 0, 0), -ENOSYS);
 	finish(&f);
 }
 
@@ -884,17 +907,17 @@ static void f11_file_refuses_what_files_do(void **state)
 	struct stat status;
 
 	memory[0] = 'm';
-	assert_int_equal(kernel_ftruncate(&f.kernel, fd, 2 * f.page), -EINVAL);
-	assert_int_equal(kernel_write(&f.kernel, fd, "x", 1), -EINVAL);
-	assert_int_equal(kernel_fcntl(&f.kernel, fd, F_GET_SEALS, 0), -EINVAL);
-	assert_int_equal(kernel_fcntl(&f.kernel, fd, F_ADD_SEALS, F_SEAL_SHRINK), -EINVAL);
-	assert_int_equal(kernel_fcntl(&f.kernel, fd, F_GETFL, 0) & O_ACCMODE, O_RDWR);
-	assert_int_equal(kernel_fstat(&f.kernel, fd, &status), 0);
+	assert_int_equal(gmem_kernel_ftruncate(&f.kernel, fd, 2 * f.page), -EINVAL);
+	assert_int_equal(gmem_kernel_write(&f.kernel, fd, "x", 1), -EINVAL);
+	assert_int_equal(gmem_kernel_fcntl(&f.kernel, fd, F_GET_SEALS, 0), -EINVAL);
+	assert_int_equal(gmem_kernel_fcntl(&f.kernel, fd, F_ADD_SEALS, F_SEAL_SHRINK), -EINVAL);
+	assert_int_equal(gmem_kernel_fcntl(&f.kernel, fd, F_GETFL, 0) & O_ACCMODE, O_RDWR);
+	assert_int_equal(gmem_kernel_fstat(&f.kernel, fd, &status), 0);
 	assert_int_equal(status.st_mode, S_IFREG | 0600);
 	assert_int_equal(status.st_size, f.page);
 	assert_int_equal(status.st_blocks, 0);
 	assert_int_equal(fake_kvm_file_allocated(f.fake, fd), f.page);
-	assert_int_equal(kernel_fstatfs(&f.kernel, fd, &file_system), 0);
+	assert_int_equal(gmem_kernel_fstatfs(&f.kernel, fd, &file_system), 0);
 	assert_int_equal(file_system.f_type, ANON_INODE_FS_MAGIC);
 	assert_int_equal(unmap(&f, memory, 1), 0);
 	close_file(&f, fd);
@@ -902,7 +925,7 @@ static void f11_file_refuses_what_files_do(void **state)
 
 	f = start(&fake_kvm_in_place);
 	fd = created(&f, f.page, 0);
-	assert_int_equal(kernel_fstatfs(&f.kernel, fd, &file_system), 0);
+	assert_int_equal(gmem_kernel_fstatfs(&f.kernel, fd, &file_system), 0);
 	assert_int_equal(file_system.f_type, 0x474d454d);
 	close_file(&f, fd);
 	finish(&f);
@@ -949,7 +972,7 @@ static void s1_each_page_of_a_file_is_bound_once(void **state)
 	for (i = 0; i < LENGTH(presets); i++) {
 		struct fixture f = start(presets[i]);
 		int fd = created(&f, 8 * f.page, 0);
-		int dup = kernel_fcntl(&f.kernel, fd, F_DUPFD_CLOEXEC, 0);
+		int dup = gmem_kernel_fcntl(&f.kernel, fd, F_DUPFD_CLOEXEC, 0);
 
 		assert_int_equal(set_region2(&f, bound(&f, 1, 0x10, 2, fd, 0)), 0);
 		assert_int_equal(set_region2(&f, bound(&f, 2, 0x20, 2, fd, 2)), 0);
@@ -971,7 +994,7 @@ static void s1_binding_judges_file_and_range(void **state)
 {
 	struct fixture f = start(&fake_kvm_linux_6_18);
 	int fd = created(&f, 4 * f.page, 0);
-	int shmem = kernel_memfd_create(&f.kernel, "shmem", MFD_CLOEXEC);
+	int shmem = gmem_kernel_memfd_create(&f.kernel, "shmem", MFD_CLOEXEC);
 	struct gmem_kvm_userspace_memory_region2 r = bound(&f, 0, 0, 2, fd, 0);
 
 	assert_int_equal(set_region2(&f, bound(&f, 0, 0, 2, fd, 3)), -EINVAL);
@@ -1120,7 +1143,7 @@ static void slots_judge_ranges_and_numbers(void **state)
 	REFUSED(slot, 0x20000, -EINVAL);
 	REFUSED(flags, 8, -EINVAL);
 #undef REFUSED
-	assert_int_equal(kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_SET_USER_MEMORY_REGION2, NULL),
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_SET_USER_MEMORY_REGION2, NULL),
 			 -EFAULT);
 	assert_int_equal(fake_kvm_slot_count(f.fake, f.vm), 0);
 	assert_int_equal(set_region2(&f, good), 0);
@@ -1178,7 +1201,7 @@ static void v1_vm_attributes(void **state)
 	assert_int_equal(set_vm_attributes(&f, -f.page, 2 * f.page, PRIVATE, 0), -EINVAL);
 	assert_int_equal(set_vm_attributes(&f, 0, f.page, PRIVATE | 1, 0), -EINVAL);
 	assert_int_equal(set_vm_attributes(&f, 0, f.page, PRIVATE, 1), -EINVAL);
-	assert_int_equal(kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_SET_MEMORY_ATTRIBUTES, NULL),
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, f.vm, GMEM_KVM_SET_MEMORY_ATTRIBUTES, NULL),
 			 -EFAULT);
 	assert_int_equal(fake_kvm_gpa_private_bytes(f.fake, f.vm), 999 * f.page);
 	finish(&f);
@@ -1222,7 +1245,8 @@ static void p2_p4_p5_busy_page_stops_all_of_it(void **state)
 	};
 
 	fake_kvm_set_busy_page(f.fake, fd, 3 * f.page);
-	assert_int_equal(kernel_ioctl(&f.kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2, &argument),
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2,
+					   &argument),
 			 -EAGAIN);
 	assert_int_equal(argument.error_offset, 3 * f.page);
 	assert_int_equal(fake_kvm_file_private_bytes(f.fake, fd), 0);
@@ -1252,8 +1276,8 @@ static void p5_refusals_leave_the_error_offset_alone(void **state)
 	do {                                                                                       \
 		argument = good;                                                                   \
 		argument.field = (value);                                                          \
-		assert_int_equal(kernel_ioctl(&f.kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2,      \
-					      &argument),                                          \
+		assert_int_equal(gmem_kernel_ioctl(&f.kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2, \
+						   &argument),                                     \
 				 -EINVAL);                                                         \
 		assert_int_equal(argument.error_offset, 77);                                       \
 	} while (0)
@@ -1268,7 +1292,7 @@ static void p5_refusals_leave_the_error_offset_alone(void **state)
 	REFUSED(reserved[0], 1);
 	REFUSED(reserved[10], 1);
 #undef REFUSED
-	assert_int_equal(kernel_ioctl(&f.kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2, NULL),
+	assert_int_equal(gmem_kernel_ioctl(&f.kernel, fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES2, NULL),
 			 -EFAULT);
 	assert_int_equal(set_file_attributes(&f, f.vm, 0, f.page, PRIVATE), -ENOTTY);
 	assert_int_equal(fake_kvm_file_private_bytes(f.fake, fd), 0);
@@ -1311,30 +1335,31 @@ static void large_pages_align_mappings(void **state)
 
 	config.page_size = 65536;
 	f = start(&config);
-	fd = kernel_memfd_create(&f.kernel, "shmem", MFD_CLOEXEC);
-	assert_int_equal(kernel_fstatfs(&f.kernel, fd, &file_system), 0);
+	fd = gmem_kernel_memfd_create(&f.kernel, "shmem", MFD_CLOEXEC);
+	assert_int_equal(gmem_kernel_fstatfs(&f.kernel, fd, &file_system), 0);
 	assert_int_equal(file_system.f_bsize, 65536);
-	assert_int_equal(kernel_ftruncate(&f.kernel, fd, 2 * f.page), 0);
+	assert_int_equal(gmem_kernel_ftruncate(&f.kernel, fd, 2 * f.page), 0);
 	for (i = 0; i < 8; i++) {
 		int64_t address =
-			kernel_mmap(&f.kernel, 0, f.page + 1, READ_WRITE, MAP_SHARED, fd, 0);
+			gmem_kernel_mmap(&f.kernel, 0, f.page + 1, READ_WRITE, MAP_SHARED, fd, 0);
 
 		assert_true(address > 0);
 		assert_int_equal(address % 65536, 0);
 		memory = (char *)(uintptr_t)address;
 		memory[2 * f.page - 1] = 'm';
-		assert_int_equal(kernel_munmap(&f.kernel, address_of(memory) + 4096, f.page),
+		assert_int_equal(gmem_kernel_munmap(&f.kernel, address_of(memory) + 4096, f.page),
 				 -EINVAL);
-		assert_int_equal(kernel_madvise(&f.kernel, address_of(memory) + 4096, f.page,
-						MADV_NORMAL),
+		assert_int_equal(gmem_kernel_madvise(&f.kernel, address_of(memory) + 4096, f.page,
+						     MADV_NORMAL),
 				 -EINVAL);
-		assert_int_equal(kernel_mmap(&f.kernel, address_of(memory) + 4096, f.page,
-					     PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0),
+		assert_int_equal(gmem_kernel_mmap(&f.kernel, address_of(memory) + 4096, f.page,
+						  PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0),
 				 -EINVAL);
-		assert_int_equal(kernel_mmap(&f.kernel, 0, f.page, PROT_READ, MAP_SHARED, fd, 4096),
+		assert_int_equal(gmem_kernel_mmap(&f.kernel, 0, f.page, PROT_READ, MAP_SHARED, fd,
+						  4096),
 				 -EINVAL);
 		/* Rounded up. */
-		assert_int_equal(kernel_munmap(&f.kernel, address_of(memory), f.page + 1), 0);
+		assert_int_equal(gmem_kernel_munmap(&f.kernel, address_of(memory), f.page + 1), 0);
 		assert_int_equal(madvise(memory, 2 * f.page, MADV_NORMAL), -1);
 	}
 	close_file(&f, fd);
@@ -1347,37 +1372,38 @@ static void huge_pages_need_none_of_the_host(void **state)
 	const uint64_t huge = 2u << 20;
 	struct statfs file_system;
 	struct stat status;
-	int fd = kernel_memfd_create(&f.kernel, "huge", MFD_CLOEXEC | MFD_HUGETLB);
+	int fd = gmem_kernel_memfd_create(&f.kernel, "huge", MFD_CLOEXEC | MFD_HUGETLB);
 	int64_t address;
 
 	assert_true(fd >= 0);
-	assert_int_equal(kernel_memfd_create(&f.kernel, "huge", MFD_HUGETLB | 24u << 26), -ENODEV);
-	assert_int_equal(kernel_fstatfs(&f.kernel, fd, &file_system), 0);
+	assert_int_equal(gmem_kernel_memfd_create(&f.kernel, "huge", MFD_HUGETLB | 24u << 26),
+			 -ENODEV);
+	assert_int_equal(gmem_kernel_fstatfs(&f.kernel, fd, &file_system), 0);
 	assert_int_equal(file_system.f_type, HUGETLBFS_MAGIC);
 	assert_int_equal(file_system.f_bsize, huge);
-	assert_int_equal(kernel_ftruncate(&f.kernel, fd, huge + f.page), -EINVAL);
-	assert_int_equal(kernel_ftruncate(&f.kernel, fd, 2 * huge), 0);
-	assert_int_equal(kernel_fstat(&f.kernel, fd, &status), 0);
+	assert_int_equal(gmem_kernel_ftruncate(&f.kernel, fd, huge + f.page), -EINVAL);
+	assert_int_equal(gmem_kernel_ftruncate(&f.kernel, fd, 2 * huge), 0);
+	assert_int_equal(gmem_kernel_fstat(&f.kernel, fd, &status), 0);
 	assert_int_equal(status.st_blksize, huge);
-	assert_int_equal(kernel_mmap(&f.kernel, 0, huge, READ_WRITE, MAP_SHARED, fd, f.page),
+	assert_int_equal(gmem_kernel_mmap(&f.kernel, 0, huge, READ_WRITE, MAP_SHARED, fd, f.page),
 			 -EINVAL);
-	address = kernel_mmap(&f.kernel, 0, huge + 1, READ_WRITE, MAP_SHARED, fd, 0);
+	address = gmem_kernel_mmap(&f.kernel, 0, huge + 1, READ_WRITE, MAP_SHARED, fd, 0);
 	assert_true(address > 0);
 	assert_int_equal((uint64_t)address % huge, 0);
 	((char *)(uintptr_t)address)[2 * huge - 1] = 'm';
-	assert_int_equal(kernel_munmap(&f.kernel, (uint64_t)address, huge + f.page), -EINVAL);
-	assert_int_equal(kernel_munmap(&f.kernel, (uint64_t)address, 2 * huge), 0);
+	assert_int_equal(gmem_kernel_munmap(&f.kernel, (uint64_t)address, huge + f.page), -EINVAL);
+	assert_int_equal(gmem_kernel_munmap(&f.kernel, (uint64_t)address, 2 * huge), 0);
 	close_file(&f, fd);
 
-	fd = kernel_memfd_create(&f.kernel, "huge", MFD_CLOEXEC | MFD_HUGETLB | 30u << 26);
-	assert_int_equal(kernel_fstatfs(&f.kernel, fd, &file_system), 0);
+	fd = gmem_kernel_memfd_create(&f.kernel, "huge", MFD_CLOEXEC | MFD_HUGETLB | 30u << 26);
+	assert_int_equal(gmem_kernel_fstatfs(&f.kernel, fd, &file_system), 0);
 	assert_int_equal(file_system.f_bsize, 1u << 30);
 	close_file(&f, fd);
-	address = kernel_mmap(&f.kernel, 0, 1, READ_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	address = gmem_kernel_mmap(&f.kernel, 0, 1, READ_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	assert_true(address > 0);
 	assert_int_equal((uint64_t)address % huge, 0);
-	assert_int_equal(kernel_munmap(&f.kernel, (uint64_t)address, huge), 0);
+	assert_int_equal(gmem_kernel_munmap(&f.kernel, (uint64_t)address, huge), 0);
 	finish(&f);
 }
 
@@ -1387,8 +1413,9 @@ static void fixed_mapping_takes_the_place_of_another(void **state)
 	int fd = created(&f, 3 * f.page, FLAG_MMAP | FLAG_INIT_SHARED);
 	char *memory = map_file(&f, fd, 3, 0);
 
-	assert_int_equal(kernel_mmap(&f.kernel, address_of(memory) + f.page, f.page, READ_WRITE,
-				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+	assert_int_equal(gmem_kernel_mmap(&f.kernel, address_of(memory) + f.page, f.page,
+					  READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+					  0),
 			 address_of(memory) + f.page);
 	memory[f.page] = 'm';
 	/* The middle is not the file's any more: it stays when the file turns private. */
@@ -1410,7 +1437,7 @@ static void record_shows_what_came_through(void **state)
 	int fd;
 
 	fake_kvm_reset_calls(f.fake);
-	assert_int_equal(kernel_close(&f.kernel, 9999), -EBADF);
+	assert_int_equal(gmem_kernel_close(&f.kernel, 9999), -EBADF);
 	assert_int_equal(extension(&f, GMEM_KVM_CAP_NR_MEMSLOTS), 32764);
 	fd = created(&f, f.page, FLAG_MMAP);
 	assert_int_equal(set_region2(&f, bound(&f, 3, 1, 1, fd, 0)), 0);
@@ -1447,7 +1474,7 @@ static void door_leaves_errno_alone_and_knows_no_more_numbers(void **state)
 	struct fixture f = start(&fake_kvm_in_place);
 
 	errno = ENOTBLK;
-	assert_int_equal(kernel_close(&f.kernel, 9999), -EBADF);
+	assert_int_equal(gmem_kernel_close(&f.kernel, 9999), -EBADF);
 	assert_int_equal(set_region2(&f, region(&f, 0, 1, 0)), -EINVAL);
 	assert_int_equal(f.kernel.call(0, none, f.kernel.opaque), -ENOSYS);
 	assert_int_equal(f.kernel.call(1000, none, f.kernel.opaque), -ENOSYS);
@@ -1475,14 +1502,15 @@ static void *work(void *opaque)
 		uint64_t gpa = 16u * worker->number;
 		int fd = create(f, 2 * f->page, FLAG_MMAP | FLAG_INIT_SHARED);
 		int64_t address =
-			kernel_mmap(&f->kernel, 0, 2 * f->page, READ_WRITE, MAP_SHARED, fd, 0);
+			gmem_kernel_mmap(&f->kernel, 0, 2 * f->page, READ_WRITE, MAP_SHARED, fd, 0);
 
 		worker->failures += fd < 0 || address < 0;
 		worker->failures += set_region2(f, bound(f, worker->number, gpa, 2, fd, 0)) != 0;
 		worker->failures += set_file_attributes(f, fd, 0, f->page, PRIVATE) != 0;
 		worker->failures += set_region2(f, region(f, worker->number, 0, 0)) != 0;
-		worker->failures += kernel_munmap(&f->kernel, (uint64_t)address, 2 * f->page) != 0;
-		worker->failures += kernel_close(&f->kernel, fd) != 0;
+		worker->failures +=
+			gmem_kernel_munmap(&f->kernel, (uint64_t)address, 2 * f->page) != 0;
+		worker->failures += gmem_kernel_close(&f->kernel, fd) != 0;
 	}
 	return NULL;
 }
@@ -1514,7 +1542,7 @@ static void two_fakes_do_not_know_each_other(void **state)
 	struct fixture b = start(&fake_kvm_old);
 	int fd = created(&a, a.page, 0);
 
-	assert_int_equal(kernel_ioctl_value(&b.kernel, a.vm, GMEM_KVM_CHECK_EXTENSION, 10),
+	assert_int_equal(gmem_kernel_ioctl_value(&b.kernel, a.vm, GMEM_KVM_CHECK_EXTENSION, 10),
 			 -ENOTTY);
 	assert_false(fake_kvm_is_guest_memfd(b.fake, fd));
 	close_file(&a, fd);
@@ -1541,19 +1569,20 @@ static void faults_fail_the_nth_call_of_a_kind(void **state)
 	int i;
 
 	/* Nothing is set: all passes, all is counted. */
-	assert_int_equal(kernel_page_size(&kernel), f.page);
+	assert_int_equal(gmem_kernel_page_size(&kernel), f.page);
 	assert_int_equal(faults_count(faults), 1);
 
 	faults_fail(faults, GMEM_SYS_IOCTL, GMEM_KVM_CHECK_EXTENSION, 2, EPERM);
 	fake_kvm_reset_calls(f.fake);
 	for (i = 1; i <= 4; i++) {
-		assert_int_equal(kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_CHECK_EXTENSION,
-						    GMEM_KVM_CAP_GUEST_MEMFD),
+		assert_int_equal(gmem_kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_CHECK_EXTENSION,
+							 GMEM_KVM_CAP_GUEST_MEMFD),
 				 i == 2 ? -EPERM : 1);
 		/* Another request, another number: not counted. */
-		assert_int_equal(kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_GET_API_VERSION, 0),
+		assert_int_equal(gmem_kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_GET_API_VERSION,
+							 0),
 				 -ENOTTY);
-		assert_int_equal(kernel_page_size(&kernel), f.page);
+		assert_int_equal(gmem_kernel_page_size(&kernel), f.page);
 	}
 	assert_int_equal(faults_count(faults), 4);
 	assert_int_equal(faults_failed(faults), 1);
@@ -1570,18 +1599,22 @@ static void faults_of_any_kind_from_the_nth_on(void **state)
 	struct gmem_kernel kernel = faults_kernel(faults);
 
 	faults_fail(faults, FAULTS_ANY, FAULTS_ANY, 2, EMFILE);
-	assert_int_equal(kernel_page_size(&kernel), f.page);
-	assert_int_equal(kernel_fcntl(&kernel, f.vm, F_GETFD, 0), -EMFILE);
-	assert_int_equal(kernel_fcntl(&kernel, f.vm, F_GETFD, 0), FD_CLOEXEC);
+	assert_int_equal(gmem_kernel_page_size(&kernel), f.page);
+	assert_int_equal(gmem_kernel_fcntl(&kernel, f.vm, F_GETFD, 0), -EMFILE);
+	assert_int_equal(gmem_kernel_fcntl(&kernel, f.vm, F_GETFD, 0), FD_CLOEXEC);
 
 	faults_fail_from(faults, GMEM_SYS_IOCTL, FAULTS_ANY, 2, EMFILE);
-	assert_int_equal(kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_GET_API_VERSION, 0), -ENOTTY);
-	assert_int_equal(kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_GET_API_VERSION, 0), -EMFILE);
-	assert_int_equal(kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_CHECK_EXTENSION, 0), -EMFILE);
-	assert_int_equal(kernel_page_size(&kernel), f.page);
+	assert_int_equal(gmem_kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_GET_API_VERSION, 0),
+			 -ENOTTY);
+	assert_int_equal(gmem_kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_GET_API_VERSION, 0),
+			 -EMFILE);
+	assert_int_equal(gmem_kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_CHECK_EXTENSION, 0),
+			 -EMFILE);
+	assert_int_equal(gmem_kernel_page_size(&kernel), f.page);
 	assert_int_equal(faults_failed(faults), 2);
 	faults_off(faults);
-	assert_int_equal(kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_GET_API_VERSION, 0), -ENOTTY);
+	assert_int_equal(gmem_kernel_ioctl_value(&kernel, f.vm, GMEM_KVM_GET_API_VERSION, 0),
+			 -ENOTTY);
 	assert_int_equal(faults_count(faults), 4);
 	assert_int_equal(faults_failed(faults), 2);
 	faults_free(faults);
@@ -1596,7 +1629,7 @@ static void failed_close_has_closed(void **state)
 	int fd = created(&f, f.page, 0);
 
 	faults_fail(faults, GMEM_SYS_CLOSE, FAULTS_ANY, 1, EIO);
-	assert_int_equal(kernel_close(&kernel, fd), -EIO);
+	assert_int_equal(gmem_kernel_close(&kernel, fd), -EIO);
 	assert_int_equal(fake_kvm_open_files(f.fake), 0);
 	faults_free(faults);
 	finish(&f);
@@ -1683,13 +1716,13 @@ static void allocations_of_the_support_do_not_count(void **state)
 	int fd, i;
 
 	allocations_fail_from(1);
-	fd = kernel_ioctl(&kernel, f.vm, GMEM_KVM_CREATE_GUEST_MEMFD, &argument);
-	address = kernel_mmap(&kernel, 0, f.page, READ_WRITE, MAP_SHARED, fd, 0);
-	kernel_munmap(&kernel, (uint64_t)address, f.page);
-	kernel_close(&kernel, fd);
+	fd = gmem_kernel_ioctl(&kernel, f.vm, GMEM_KVM_CREATE_GUEST_MEMFD, &argument);
+	address = gmem_kernel_mmap(&kernel, 0, f.page, READ_WRITE, MAP_SHARED, fd, 0);
+	gmem_kernel_munmap(&kernel, (uint64_t)address, f.page);
+	gmem_kernel_close(&kernel, fd);
 	/* More than the record has room for at first. */
 	for (i = 0; i < 100; i++)
-		kernel_page_size(&kernel);
+		gmem_kernel_page_size(&kernel);
 	logs_collect(GMEM_LOG_ERROR, "text", logs);
 	assert_int_equal(allocations_off(), 0);
 	assert_true(fd >= 0 && address > 0);
@@ -1760,10 +1793,10 @@ static void leaks_of_descriptors_are_seen(void **state)
 
 	expect_leak(&l, "left behind");
 	assert_int_equal(leaks_descriptors(l.leaks), 1);
-	dup = kernel_fcntl(&l.f.kernel, file, F_DUPFD_CLOEXEC, 0);
-	shmem = kernel_memfd_create(&l.f.kernel, "shmem", MFD_CLOEXEC);
+	dup = gmem_kernel_fcntl(&l.f.kernel, file, F_DUPFD_CLOEXEC, 0);
+	shmem = gmem_kernel_memfd_create(&l.f.kernel, "shmem", MFD_CLOEXEC);
 	assert_int_equal(leaks_descriptors(l.leaks), 3);
-	assert_int_equal(kernel_fcntl(&l.f.kernel, shmem, F_GETFD, 0), FD_CLOEXEC);
+	assert_int_equal(gmem_kernel_fcntl(&l.f.kernel, shmem, F_GETFD, 0), FD_CLOEXEC);
 	close_file(&l.f, shmem);
 	close_file(&l.f, file);
 	expect_leak(&l, "left behind");
@@ -1781,24 +1814,24 @@ static void leaks_of_mappings_are_seen(void **state)
 {
 	struct leak_fixture l = start_leaks();
 	uint64_t page = l.f.page;
-	int64_t address = kernel_mmap(&l.f.kernel, 0, 4 * page - 1, PROT_READ,
-				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int64_t address = gmem_kernel_mmap(&l.f.kernel, 0, 4 * page - 1, PROT_READ,
+					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_true(address > 0);
 	assert_int_equal(leaks_mapped(l.leaks), 4 * page);
 	/* Mapped over: the same bytes. */
-	assert_int_equal(kernel_mmap(&l.f.kernel, (uint64_t)address + page, page, PROT_READ,
-				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+	assert_int_equal(gmem_kernel_mmap(&l.f.kernel, (uint64_t)address + page, page, PROT_READ,
+					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
 			 address + (int64_t)page);
 	assert_int_equal(leaks_mapped(l.leaks), 4 * page);
-	assert_int_equal(kernel_munmap(&l.f.kernel, (uint64_t)address, 3 * page), 0);
+	assert_int_equal(gmem_kernel_munmap(&l.f.kernel, (uint64_t)address, 3 * page), 0);
 	assert_int_equal(leaks_mapped(l.leaks), page);
 	expect_leak(&l, "mapping");
 	/* A call that fails changes nothing. */
-	assert_int_equal(kernel_munmap(&l.f.kernel, (uint64_t)address + 3 * page + 1, page),
+	assert_int_equal(gmem_kernel_munmap(&l.f.kernel, (uint64_t)address + 3 * page + 1, page),
 			 -EINVAL);
 	assert_int_equal(leaks_mapped(l.leaks), page);
-	assert_int_equal(kernel_munmap(&l.f.kernel, (uint64_t)address + 3 * page, page), 0);
+	assert_int_equal(gmem_kernel_munmap(&l.f.kernel, (uint64_t)address + 3 * page, page), 0);
 	assert_int_equal(leaks_foreign_unmaps(l.leaks), 0);
 	expect_leak(&l, NULL);
 	finish_leaks(&l);
@@ -1810,14 +1843,14 @@ static void giving_back_what_is_not_ours_is_seen(void **state)
 	char *memory = mmap(NULL, l.f.page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(memory, MAP_FAILED);
-	assert_int_equal(kernel_munmap(&l.f.kernel, address_of(memory), l.f.page), 0);
+	assert_int_equal(gmem_kernel_munmap(&l.f.kernel, address_of(memory), l.f.page), 0);
 	assert_int_equal(leaks_foreign_unmaps(l.leaks), l.f.page);
 	expect_leak(&l, "unmapped");
 	leaks_snapshot_free(l.snapshot);
 	l.snapshot = leaks_take(l.leaks);
 	expect_leak(&l, NULL);
 	/* Twice. */
-	assert_int_equal(kernel_close(&l.f.kernel, 9999), -EBADF);
+	assert_int_equal(gmem_kernel_close(&l.f.kernel, 9999), -EBADF);
 	assert_int_equal(leaks_foreign_closes(l.leaks), 1);
 	expect_leak(&l, "closed");
 	finish_leaks(&l);
