@@ -257,7 +257,9 @@ int gmem_vm_get_state(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
 	const struct layout_entry *entry;
 	uint64_t sequence, skipped, inside;
 
-	if (!vm || vm_is_forked(vm) || !range_is_valid(gpa, size))
+	if (!vm)
+		return gmem_vm_check(vm, "gmem_vm_get_state");
+	if (vm_is_forked(vm) || !range_is_valid(gpa, size))
 		return state_of_range(vm, gpa, size);
 	sequence = layout_table_begin(&vm->layout->table);
 	entry = layout_table_guess(&vm->layout->table, sequence, gpa);

@@ -21,8 +21,8 @@ static int find(void *library, const char *name, void *function)
 
 static int use(void *library)
 {
-	int (*ctx_new)(struct gmem_ctx **ctx);
-	void (*ctx_free)(struct gmem_ctx *ctx);
+	int (*ctx_new)(struct gmem_ctx * *ctx);
+	void (*ctx_free)(struct gmem_ctx * ctx);
 	uint32_t (*version)(void);
 	struct gmem_ctx *ctx;
 

@@ -122,7 +122,7 @@ static void check_obstacles(struct fixture *fixture, int error, const struct obs
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		void *host = fixture;
+		void *host = &host;
 		int rc = gmem_vm_translate(fixture->world.vm, cases[i].gpa, cases[i].size,
 					   cases[i].flags, &host);
 
@@ -473,8 +473,9 @@ static void test_states_of_a_large_region(void **unused)
 
 static int child_translate(void *opaque)
 {
-	void *host = opaque;
-	int rc = gmem_vm_translate(((struct fixture *)opaque)->world.vm, AT(0x10), 1, 0, &host);
+	struct fixture *fixture = opaque;
+	void *host = &host;
+	int rc = gmem_vm_translate(fixture->world.vm, AT(0x10), 1, 0, &host);
 
 	return host ? 1 : rc;
 }

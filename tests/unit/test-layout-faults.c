@@ -542,8 +542,9 @@ static int child_next_section(void *opaque)
 
 static int child_change_new(void *opaque)
 {
-	struct gmem_change *change = opaque;
-	int rc = gmem_change_new(((struct scene *)opaque)->world.vm, &change);
+	struct scene *scene = opaque;
+	struct gmem_change *change = (struct gmem_change *)&scene;
+	int rc = gmem_change_new(scene->world.vm, &change);
 
 	return change ? 1 : rc;
 }

@@ -132,7 +132,7 @@ static void model_set(struct model *model, uint64_t first, uint64_t count, bool 
 static uint64_t model_run(const struct model *model, uint64_t first, uint64_t limit)
 {
 	const unsigned char *start = model->private + first;
-	const unsigned char *end = memchr(start, !*start, limit);
+	const unsigned char *end = memchr(start, *start ? 0 : 1, limit);
 
 	return end ? (uint64_t)(end - start) : limit;
 }
