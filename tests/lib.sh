@@ -87,7 +87,7 @@ scratch=$lib_directory
 
 # public_headers: those of the source tree, version.h.in too, one in a line
 public_headers() {
-	find "$top_srcdir/include" -name '*.h' -o -name '*.h.in' | LC_ALL=C sort
+	find "$top_srcdir/include" -name '*.h' ! -name version.h -o -name '*.h.in' | LC_ALL=C sort
 }
 
 # header_functions: every function that a public header gives away, sorted

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What the library's objects ask of others: of the C library only what
-# tests/layers/imports lists, of each other only what stands in their own layer
+# tests/layers/allowed lists, of each other only what stands in their own layer
 # or below. And they have no variables, no constructors and no destructors.
 #
 # A function stands where the private header stands that declares it, a public
@@ -46,7 +46,7 @@ judge "no object has variables or constructors" "$scratch/state"
 done >>"$scratch/symbols"
 
 grep -v '^#' "$top_srcdir/tests/layers/layers" | grep . >"$scratch/layers"
-grep -v '^#' "$top_srcdir/tests/layers/imports" | grep . >"$scratch/allowed"
+grep -v '^#' "$top_srcdir/tests/layers/allowed" | grep . >"$scratch/allowed"
 awk -v layers="$scratch/layers" -v allowed="$scratch/allowed" '
 function height_of(name,    headers, i, count, best) {
 	best = height[layer[owner[name]]]
