@@ -90,10 +90,17 @@ struct translation {
 	uint64_t gpa; /* what comes next */
 	uint64_t size;
 	uint32_t flags;
-	uint64_t host;   /* of the start; 0: nothing found yet */
-	uint64_t next;   /* host address at which the next section must go on */
-	uint64_t region; /* host address of the region's start */
+	uint64_t host;        /* of the start; 0: nothing found yet */
+	uint64_t next;        /* host address at which the next section must go on */
+	uint64_t region;      /* host address of the region's start */
+	const char *obstacle; /* what is in the way at gpa */
 };
+
+static int stop(struct translation *translation, int error, const char *obstacle)
+{
+	translation->obstacle = obstacle;
+	return error;
+}
 
 /* Takes as much as one section has; 0 or what is in the way. */
 static int translate_section(const struct look *look, struct translation *translation)
@@ -103,22 +110,26 @@ static int translate_section(const struct look *look, struct translation *transl
 	uint32_t kind;
 
 	if (!look_for(look, translation->gpa, &place) || place.gpa > translation->gpa)
-		return -ENOENT;
+		return stop(translation, -ENOENT, "nothing is mapped there");
 	kind = layout_load(&place.entry->kind);
 	if (kind == GMEM_KIND_RESERVED)
-		return -ENOENT;
-	if (kind == GMEM_KIND_DEVICE || (translation->flags & GMEM_ACCESS_WRITE &&
-					 layout_load(&place.entry->flags) & GMEM_MAP_READONLY))
-		return -EACCES;
+		return stop(translation, -ENOENT, "nothing is mapped there, it is reserved");
+	if (kind == GMEM_KIND_DEVICE)
+		return stop(translation, -EACCES, "it is a device's memory");
+	if (translation->flags & GMEM_ACCESS_WRITE &&
+	    layout_load(&place.entry->flags) & GMEM_MAP_READONLY)
+		return stop(translation, -EACCES, "it is read-only, and to be written");
 	host = layout_load(&place.entry->host);
 	region = host - layout_load(&place.entry->offset);
 	host += translation->gpa - place.gpa;
 	/* Two regions' memory may follow each other by chance. */
 	if (translation->host && (host != translation->next || region != translation->region))
-		return -EXDEV;
+		return stop(translation, -EXDEV,
+			    "it goes on elsewhere in host memory; translate it in parts");
 	size = size_within(&place, translation->gpa, translation->size);
 	if (query_states(look, &place, translation->gpa, size) != GMEM_SHARED)
-		return -EACCES;
+		return stop(translation, -EACCES,
+			    "or above, a page is private; gmem_vm_next_run() says which");
 	if (!translation->host)
 		translation->host = host;
 	translation->region = region;
@@ -144,18 +155,6 @@ static int translate(const struct gmem_vm *vm, struct translation *translation)
 	return rc;
 }
 
-static const char *obstacle(int error)
-{
-	switch (error) {
-	case -ENOENT:
-		return "nothing is mapped there";
-	case -EXDEV:
-		return "it goes on elsewhere in host memory; translate it in parts";
-	default:
-		return "it is private, a device's, or read-only and to be written";
-	}
-}
-
 int gmem_vm_translate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags, void **host)
 {
 	struct translation translation = { .gpa = gpa, .size = size, .flags = flags };
@@ -166,11 +165,14 @@ int gmem_vm_translate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t 
 	rc = gmem_vm_check(vm, "gmem_vm_translate");
 	if (rc)
 		return rc;
-	if (!host || flags & ~GMEM_ACCESS_WRITE) {
+	if (!host) {
+		log_error(vm->ctx, "gmem_vm_translate: host is NULL, it must be an address");
+		return -EINVAL;
+	}
+	if (flags & ~GMEM_ACCESS_WRITE) {
 		log_error(vm->ctx,
-			  "gmem_vm_translate: host is %s and flags are %#x; it must be an "
-			  "address, and these GMEM_ACCESS_WRITE or 0",
-			  host ? "an address" : "NULL", flags);
+			  "gmem_vm_translate: flags are %#x, they must be GMEM_ACCESS_WRITE or 0",
+			  flags);
 		return -EINVAL;
 	}
 	rc = check_range(vm, "gmem_vm_translate", gpa, size);
@@ -180,7 +182,7 @@ int gmem_vm_translate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t 
 	if (rc)
 		log_debug(vm->ctx, "VM descriptor %d: gpa %#llx, %#llx bytes: at gpa %#llx %s",
 			  vm->fd, (unsigned long long)gpa, (unsigned long long)size,
-			  (unsigned long long)translation.gpa, obstacle(rc));
+			  (unsigned long long)translation.gpa, translation.obstacle);
 	else
 		*host = (void *)(uintptr_t)translation.host;
 	return rc;

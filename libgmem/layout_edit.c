@@ -97,7 +97,8 @@ static int check_reserve(const struct edit *edit)
 			      "offset %#llx and flags %#x must be 0 without a region",
 			      (unsigned long long)step->offset, step->flags);
 	if (step->slot != GMEM_SLOT_AUTO && step->slot != GMEM_SLOT_NONE)
-		return refuse(edit, -EINVAL, "memslot %u without a region", step->slot);
+		return refuse(edit, -EINVAL, "memslot %u without a region; use GMEM_SLOT_AUTO",
+			      step->slot);
 	return 0;
 }
 
@@ -268,7 +269,9 @@ static int assign_slot(const struct edit *edit, struct section *section)
 		return 0;
 	if (step->slot != GMEM_SLOT_AUTO) {
 		if (slot_is_taken(edit->next, section->address_space, step->slot))
-			return refuse(edit, -EEXIST, "memslot %u of address space %u is in use",
+			return refuse(edit, -EEXIST,
+				      "memslot %u of address space %u is in use; use "
+				      "GMEM_SLOT_AUTO or another number",
 				      step->slot, section->address_space);
 		section->slot = step->slot;
 		return 0;
@@ -277,9 +280,12 @@ static int assign_slot(const struct edit *edit, struct section *section)
 	if (section->slot == GMEM_SLOT_NONE)
 		section->slot = lowest_free_slot(edit, section->address_space);
 	if (section->slot == GMEM_SLOT_NONE)
-		return refuse(edit, -ENOSPC, "memslots %u to %u are all in use",
+		return refuse(edit, -ENOSPC,
+			      "memslots %u to %u are all in use; the kernel has %u, see "
+			      "gmem_vm_config_set_slots()",
 			      edit->vm->config.first_slot,
-			      edit->vm->config.first_slot + edit->vm->config.slot_count - 1);
+			      edit->vm->config.first_slot + edit->vm->config.slot_count - 1,
+			      edit->vm->caps.slots);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,13 +18,23 @@ static const char *const level_names[] = {
 	[GMEM_LOG_INFO] = "info", [GMEM_LOG_DEBUG] = "debug",
 };
 
+/* In any case of its ASCII letters, and whatever the locale. */
+static bool is_name(const char *text, const char *name)
+{
+	for (; *name; text++, name++) {
+		if ((*text | ('a' ^ 'A')) != *name)
+			return false;
+	}
+	return !*text;
+}
+
 uint32_t gmem_log_level_of_environment(void)
 {
 	const char *wanted = secure_getenv("GMEM_LOG");
 	uint32_t level;
 
 	for (level = GMEM_LOG_ERROR; wanted && level <= GMEM_LOG_DEBUG; level++) {
-		if (!strcmp(wanted, level_names[level]))
+		if (is_name(wanted, level_names[level]))
 			return level;
 	}
 	return GMEM_LOG_NONE;

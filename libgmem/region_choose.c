@@ -195,6 +195,19 @@ static int check_mapping(const struct choice *choice)
 	return 0;
 }
 
+/* What choose_backing() says to who hoped for a guest_memfd, and would not be refused one. */
+static const char *reason_without_private(const struct choice *choice)
+{
+	const struct gmem_region_config *config = choice->config;
+
+	if (!gmem_caps_have_mmap(&choice->vm->caps) || config->source != SOURCE_UNSET ||
+	    config->needs & NEEDS_OTHER_THAN_GUEST_MEMFD ||
+	    config->flags & FLAGS_OTHER_THAN_GUEST_MEMFD || config->policy != GMEM_NUMA_DEFAULT)
+		return "because this VM has no private memory";
+	return "because this VM has no private memory; GMEM_BACKING_GUEST_MEMFD would be a "
+	       "guest_memfd all the same";
+}
+
 static void choose_backing(struct choice *choice)
 {
 	struct gmem_region_config *config = choice->config;
@@ -204,7 +217,7 @@ static void choose_backing(struct choice *choice)
 		choice->reason = "as was asked for";
 	} else if (!vm_has_private(vm)) {
 		config->backing = GMEM_BACKING_PLAIN;
-		choice->reason = "because this VM has no private memory";
+		choice->reason = reason_without_private(choice);
 	} else if (config->memory == GMEM_MEMORY_DEVICE) {
 		config->backing = GMEM_BACKING_PLAIN;
 		choice->reason = "because device memory is never private";

@@ -188,16 +188,19 @@ int gmem_vm_new(struct gmem_ctx *ctx, int vm_fd, const struct gmem_vm_config *co
 	struct gmem_vm *made;
 	int rc;
 
-	if (!vm || vm_fd < -1 || (ctx && !ctx->kernel.call)) {
-		log_error(ctx, "gmem_vm_new: %s",
-			  !vm          ? "vm is NULL, it must be an address"
-			  : vm_fd < -1 ? "the VM descriptor is below -1"
-				       : "the context's kernel has no function to call");
-		if (vm)
-			*vm = NULL;
+	if (!vm) {
+		log_error(ctx, "gmem_vm_new: vm is NULL, it must be an address");
 		return -EINVAL;
 	}
 	*vm = NULL;
+	if (vm_fd < -1) {
+		log_error(ctx, "gmem_vm_new: VM descriptor %d; it must be -1 or more", vm_fd);
+		return -EINVAL;
+	}
+	if (ctx && !ctx->kernel.call) {
+		log_error(ctx, "gmem_vm_new: the context's kernel has no function to call");
+		return -EINVAL;
+	}
 	made = vm_create(ctx, vm_fd, config);
 	if (!made) {
 		log_error(ctx, "VM descriptor %d: no memory for its gmem_vm of %zu bytes", vm_fd,

@@ -4,8 +4,9 @@
  * @brief Where messages go, and which kernel is talked to.
  *
  * Every object is made in a context. NULL stands for the default one: the host's kernel, and
- * silence (or stderr, when the environment has GMEM_LOG=error, warning, info or debug; it is not
- * looked at in programs that run with privileges of their file).
+ * silence (or stderr, when the environment has GMEM_LOG=error, warning, info or debug, in any case
+ * of letters; another value is silence too, and it is not looked at in programs that run with
+ * privileges of their file).
  */
 #ifndef GMEM_CTX_H
 #define GMEM_CTX_H

@@ -172,7 +172,7 @@ static void gmem_vm_translate_ENOENT(void **unused)
 		{ AT(0x24) - 1, 2, WRITE, "at gpa 0x24000 nothing" },
 		{ AT(0x20), AT(0x1000), 0, "at gpa 0x24000 nothing" },
 		/* Reserved is a hole. */
-		{ AT(0x48), 1, 0, "at gpa 0x48000 nothing" },
+		{ AT(0x48), 1, 0, "at gpa 0x48000 nothing is mapped there, it is reserved" },
 		{ AT(0x4c), UINT64_MAX - AT(0x4c), 0, "at gpa 0x4c000 nothing" },
 	};
 	struct fixture fixture;
@@ -185,11 +185,15 @@ static void gmem_vm_translate_ENOENT(void **unused)
 static void gmem_vm_translate_EACCES(void **unused)
 {
 	static const struct obstacle cases[] = {
-		{ AT(0x34), 1, 0, "private" },     { AT(0x34) - 1, 2, WRITE, "private" },
-		{ AT(0x38) - 1, 2, 0, "private" }, { AT(0x30), AT(16), 0, "private" },
-		{ AT(0x3c), 1, 0, "private" },     { AT(0x40), 1, WRITE, "read-only" },
-		{ AT(0x44), 1, 0, "device" },      { AT(0x44), 1, WRITE, "device" },
-		{ AT(0x47), AT(2), 0, "device" },
+		{ AT(0x34), 1, 0, "at gpa 0x34000 or above, a page is private" },
+		{ AT(0x34) - 1, 2, WRITE, "a page is private" },
+		{ AT(0x38) - 1, 2, 0, "a page is private" },
+		{ AT(0x30), AT(16), 0, "at gpa 0x30000 or above, a page is private" },
+		{ AT(0x3c), 1, 0, "a page is private" },
+		{ AT(0x40), 1, WRITE, "at gpa 0x40000 it is read-only" },
+		{ AT(0x44), 1, 0, "at gpa 0x44000 it is a device's" },
+		{ AT(0x44), 1, WRITE, "at gpa 0x44000 it is a device's" },
+		{ AT(0x47), AT(2), 0, "at gpa 0x47000 it is a device's" },
 	};
 	struct fixture fixture;
 

@@ -97,7 +97,9 @@ static void gmem_vm_map_EINVAL(void **unused)
 			{ map(0, ram, 0, AT(1), 0xfffffffd, 0), -EINVAL, { "memslot 4294967293" } },
 			{ map(0, NULL, AT(1), AT(1), AUTO, 0), -EINVAL, { "offset 0x1000" } },
 			{ map(0, NULL, 0, AT(1), AUTO, GMEM_MAP_DEVICE), -EINVAL, { "flags 0x4" } },
-			{ map(0, NULL, 0, AT(1), 1, 0), -EINVAL, { "memslot 1 without" } },
+			{ map(0, NULL, 0, AT(1), 1, 0),
+			  -EINVAL,
+			  { "memslot 1 without", "SLOT_AUTO" } },
 			{ map(0, other, 0, AT(1), AUTO, 0), -EINVAL, { "other", "another VM" } },
 		};
 
@@ -159,7 +161,7 @@ static void gmem_vm_map_EEXIST(void **unused)
 			{ map(AT(0x403), ram, 0, AT(1), NONE, 0), -EEXIST, { "overlaps" } },
 			{ map(AT(0x207), NULL, 0, AT(1), AUTO, 0), -EEXIST, { "private0" } },
 			/* The slot. */
-			{ map(0, ram, 0, AT(1), 2, 0), -EEXIST, { "memslot 2", "in use" } },
+			{ map(0, ram, 0, AT(1), 2, 0), -EEXIST, { "memslot 2", "SLOT_AUTO" } },
 			/* Pages of a guest_memfd. */
 			{ map(0, private, AT(7), AT(2), AUTO, 0),
 			  -EEXIST,
@@ -211,7 +213,8 @@ static void gmem_vm_map_ENOSPC(void **unused)
 		assert_int_equal(gmem_vm_map(world->vm, AT(i), ram, AT(i), AT(1), AUTO, 0), 0);
 	picture_take(world, &scene.before);
 	expect_refusal(world, &scene.before, gmem_vm_map(world->vm, AT(9), ram, 0, AT(1), AUTO, 0),
-		       -ENOSPC, "ram0", "gpa 0x9000", "memslots 0 to 7");
+		       -ENOSPC, "ram0", "gpa 0x9000", "memslots 0 to 7", "has 64",
+		       "gmem_vm_config_set_slots()");
 	/* A number of the caller's may lie above. */
 	assert_int_equal(gmem_vm_map(world->vm, AT(9), ram, 0, AT(1), 8, 0), 0);
 	assert_int_equal(gmem_vm_unmap(world->vm, AT(0), AT(10)), 0);

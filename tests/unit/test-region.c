@@ -36,6 +36,8 @@ struct success {
 	"split: guest_memfd for private pages, memfd for shared, because this VM tracks "          \
 	"private memory per VM, where a guest_memfd cannot hold shared pages"
 #define PLAIN_NO_PRIVATE "plain: memfd, because this VM has no private memory"
+#define PLAIN_OR_GUEST_MEMFD                                                                       \
+	PLAIN_NO_PRIVATE "; GMEM_BACKING_GUEST_MEMFD would be a guest_memfd all the same"
 #define PLAIN_NEEDS "plain: memfd, because private memory has no dirty log and no alias"
 #define PLAIN_NEEDS_ANON                                                                           \
 	"plain: anonymous memory, because private memory has no dirty log and no alias"
@@ -70,7 +72,16 @@ static const struct success successes[] = {
 	  false,
 	  PLAIN_NO_PRIVATE },
 	{ "AUTO_6_8", PRESET_6_8, { 0 }, SPLIT, SHMEM, 0, true, true, AUTO_SPLIT_PER_VM },
-	{ "AUTO_6_18", PRESET_6_18, { 0 }, PLAIN, SHMEM, NO_FILE, false, false, PLAIN_NO_PRIVATE },
+	{ "AUTO_6_18", PRESET_6_18, { 0 }, PLAIN, SHMEM, NO_FILE, false, false, PLAIN_OR_GUEST_MEMFD },
+	{ "AUTO_6_18_what_a_guest_memfd_lacks",
+	  PRESET_6_18,
+	  { .needs = GMEM_NEED_USERFAULTFD },
+	  PLAIN,
+	  SHMEM,
+	  NO_FILE,
+	  false,
+	  false,
+	  PLAIN_NO_PRIVATE },
 	{ "AUTO_6_18_SW", PRESET_6_18_SW, { 0 }, SPLIT, SHMEM, 0, true, true, AUTO_SPLIT_PER_VM },
 	{ "AUTO_in_place",
 	  PRESET_IN_PLACE,
@@ -89,7 +100,7 @@ static const struct success successes[] = {
 	  NO_FILE,
 	  false,
 	  false,
-	  PLAIN_NO_PRIVATE },
+	  PLAIN_OR_GUEST_MEMFD },
 	{ "AUTO_shared_6_8",
 	  PRESET_6_8,
 	  { .state = GMEM_SHARED },
