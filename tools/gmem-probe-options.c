@@ -41,8 +41,8 @@ static const char usage_text[] =
 	"  -q, --quiet            write nothing but errors; the exit code is the answer\n"
 	"  -v, --verbose          show libgmem's messages on standard error\n"
 	"      --device PATH      the KVM device [/dev/kvm]\n"
-	"      --root DIR         read DIR/proc, DIR/sys, DIR/dev and DIR/boot instead of\n"
-	"                         the host's; for tests\n"
+	"      --root DIR         read DIR/proc, DIR/sys, DIR/dev, DIR/boot and\n"
+	"                         DIR/lib/modules instead of the host's; for tests\n"
 	"  -h, --help             show this text\n"
 	"      --version          show the version\n";
 
@@ -61,7 +61,7 @@ static void print_usage(FILE *out)
 	fputs("\nFeatures:", out);
 	for (i = 0; i < FEATURES; i++) {
 		if (features[i].kind == KIND_YES_NO)
-			fprintf(out, "\n  %-20s %s", features[i].name, features[i].title);
+			fprintf(out, "\n  %-20s %s", features[i].name, features[i].summary);
 	}
 	fputs("\n", out);
 	fputs(exit_text, out);
@@ -100,6 +100,12 @@ static bool add_required(struct options *options, const char *list)
 
 	for (;;) {
 		length = strcspn(list, ",");
+		if (length == 0) {
+			fputs("gmem-probe: --require takes FEATURE[,FEATURE]..., and one is empty; "
+			      "gmem-probe --help lists them\n",
+			      stderr);
+			return false;
+		}
 		id = feature_find(list, length);
 		if (id == FEATURES) {
 			fprintf(stderr,
@@ -185,10 +191,14 @@ static enum options_result take_option(struct options *options, int option, cons
 
 enum options_result options_parse(struct options *options, int argc, char **argv)
 {
+	static char name[] = "gmem-probe";
 	enum options_result result;
 	int option;
 
 	*options = (struct options){ .root = "" };
+	/* What getopt_long() starts its messages with: not the path, as in all others. */
+	if (argc > 0)
+		argv[0] = name;
 	while ((option = getopt_long(argc, argv, "t:r:qvh", long_options, NULL)) != -1) {
 		result = take_option(options, option, optarg);
 		if (result != OPTIONS_RUN)

@@ -212,8 +212,9 @@ struct bit_name {
 };
 
 struct feature {
-	const char *name;  /* in JSON and for --require */
-	const char *title; /* in the table */
+	const char *name;    /* in JSON and for --require */
+	const char *title;   /* in the table */
+	const char *summary; /* in --help, of those that --require takes */
 	enum feature_kind kind;
 	bool json_only; /* the table says it in another row */
 	uint64_t (*get)(const struct vm_type *type);

@@ -30,16 +30,17 @@ wrong() {
 	check_empty "wrong usage: $*: no output" "$out"
 	check_says "wrong usage: $*: reason" "$err" "$wrong_text"
 }
-wrong "unrecognized option" --unknown
+wrong "gmem-probe: unrecognized option" --unknown
+attempt "wrong usage: the name without its path" test "$(head -c 11 "$err")" = "gmem-probe:"
 wrong "invalid option" -x
 wrong "\"extra\" is not an option" extra
 wrong "no VM type \"none\"; there are: default sw_protected sev sev_es snp tdx" --type none
 wrong "no VM type \"\"" --type ''
 wrong "requires an argument" --type
 wrong "no feature \"nonsense\"" --require nonsense
-wrong "no feature \"\"" --require ''
-wrong "no feature \"\"" --require mmap,
-wrong "no feature \"\"" --require ,mmap
+wrong "--require takes FEATURE[,FEATURE]..., and one is empty" --require ''
+wrong "--require takes FEATURE[,FEATURE]..., and one is empty" --require mmap,
+wrong "--require takes FEATURE[,FEATURE]..., and one is empty" --require ,mmap
 wrong "no feature \"mma\"" --require vm,mma
 wrong "no feature \"tracking\"" --require tracking
 wrong "not \"sometimes\"" --color sometimes
@@ -95,6 +96,12 @@ sed -n 's/^Types: //p' "$scratch/help" | tr ' ' '\n' | sort >"$scratch/types"
 sed -n '/^Features:/,/^$/p' "$scratch/help" | awk '/^  / { print $1 }' | sort >"$scratch/features"
 sed -n '/^# FEATURES/,/^# EXIT/p' "$manual" | sed -n 's/^\*\([a-z0-9_]*\)\*$/\1/p' | sort \
 	>"$scratch/manual-features"
+# Each has words of its own beside its name, and all of it fits a terminal.
+sed -n '/^Features:/,/^$/p' "$scratch/help" | awk '/^  / && (NF < 2 || $1 == $2)' \
+	>"$scratch/unexplained"
+attempt "--help: each feature is explained" diff /dev/null "$scratch/unexplained"
+awk 'length($0) > 80' "$scratch/help" >"$scratch/too-long"
+attempt "--help: no line is longer than 80" diff /dev/null "$scratch/too-long"
 attempt "manual page: the same features as --help" \
 	diff "$scratch/features" "$scratch/manual-features"
 sed -n '/^\*-t\*/,/^$/p' "$manual" | grep -oE '\*[a-z_]+\*' | tr -d '*' | sort -u |
@@ -128,6 +135,9 @@ if command -v bash >/dev/null; then
 		"$scratch/offered"
 	attempt "completion: after a comma" test "$(complete_words --require mmap,in | tr '\n' ' ')" \
 		= "mmap,in_place mmap,init_shared "
+	attempt "completion: not what is there" test \
+		"$(complete_words --require mmap,in_place,in | tr '\n' ' ')" \
+		= "mmap,in_place,init_shared "
 	attempt "completion: after an equals sign" test "$(complete_words --color = al)" = always
 	attempt "completion: right at it" test "$(complete_words --color = | tr '\n' ' ')" \
 		= "always auto never "
