@@ -42,6 +42,10 @@
  * fails. Unless it says otherwise a callback may call what gmem/access.h declares; whatever
  * changes the layout returns -EDEADLK there.
  *
+ * Ownership. What a function returns through an [out] handle is the caller's, who gives it back
+ * once with the function named. Handles are counted inside and may be freed in any order.
+ * Descriptors passed in are borrowed unless the function says that they are duplicated.
+ *
  * Structs. Handles are opaque. What the library fills in for the caller (gmem_run, the info
  * structs) is a public struct of fixed size whose reserved tail the library sets to zero: new
  * fields come out of it. What never can grow (gmem_kernel) has no reserve.
@@ -83,7 +87,9 @@ typedef void (*gmem_free_fn)(void *opaque);
  * (except from gmem_vm_next_section()) one state.
  *
  * Filled in by the library. Pointers and descriptors in it are borrowed: they are valid while the
- * section stays mapped.
+ * section stays mapped. Of a hole (GMEM_KIND_HOLE) or a reserved range (GMEM_KIND_RESERVED) state
+ * is GMEM_HOLE, host NULL, fd and guest_memfd -1, slot GMEM_SLOT_NONE; offset, tag, fd_offset and
+ * flags are 0.
  */
 struct gmem_run {
 	uint64_t gpa;        /**< first guest-physical address */

@@ -8,7 +8,7 @@
  * at all; a running guest sees it so too when gmem_vm_config_set_pause() says who keeps it out.
  *
  * Where a section has a memslot, KVM gets as its userspace address the live host mapping of the
- * very same range, and the memory stays for as long as the slot.
+ * very same range, and the memory stays for as long as the slot, or until gmem_vm_free().
  */
 #ifndef GMEM_LAYOUT_H
 #define GMEM_LAYOUT_H
@@ -35,7 +35,7 @@ extern "C" {
  * @{ */
 #define GMEM_SLOT_AUTO 0xffffffffu /**< the library chooses the lowest free one */
 /**
- * The caller programs KVM himself: adds a memslot after gmem_vm_map() with what the gmem_run of the
+ * The caller programs KVM itself: adds a memslot after gmem_vm_map() with what the gmem_run of the
  * section says (host, and guest_memfd at offset where it is not -1), and deletes it before
  * gmem_vm_unmap(), after which memory and descriptors may be gone. Attributes of addresses (per-VM
  * tracking) are set by the library all the same.
@@ -49,6 +49,8 @@ extern "C" {
 /**
  * @brief Maps a window of a region. Under per-VM tracking the range first gets the attributes that
  * its pages' states ask for.
+ *
+ * Plain memory may be mapped more than once; pages of a guest_memfd only with gmem_vm_map_alias().
  *
  * @param vm      not NULL
  * @param gpa     guest-physical address, page-aligned

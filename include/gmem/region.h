@@ -233,7 +233,8 @@ GMEM_API void gmem_region_config_set_mapping(struct gmem_region_config *config, 
  * @brief Makes a region. Every descriptor of it is close-on-exec (KVM has no flag for that: what
  * another thread executes during this call may still inherit a guest_memfd). The size of a memfd
  * is sealed. Host mappings begin at a multiple of a huge page, so that KVM can use these where
- * guest-physical address and offset do too.
+ * guest-physical address and offset do too. Shared memory that the library makes reads as zeros
+ * until it is written.
  *
  * A process whose RLIMIT_FSIZE is below size gets SIGXFSZ for a memfd; where it ignores that, the
  * call fails with -EINVAL.

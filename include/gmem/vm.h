@@ -125,9 +125,9 @@ GMEM_API void gmem_vm_config_set_pause(struct gmem_vm_config *config, gmem_pause
  * @param config  copied; NULL for the defaults
  * @param[out] vm owned by the caller: gmem_vm_free(); NULL on failure
  * @return 0; -EINVAL (vm is NULL, vm_fd below -1, a setting out of range, a context whose kernel
- *         has no function), -EBADF (vm_fd is not
- *         open, or not a KVM VM), -ENOMEM, -EMFILE, -EOPNOTSUPP (a forced mode is missing; the
- *         message says what would provide it), -EIO. Threads: any. Since: 0.1
+ *         has no function), -EBADF (vm_fd is not open, or not a KVM VM), -ENOMEM, -EMFILE,
+ *         -EOPNOTSUPP (a forced mode is missing; the message says what would provide it), -EIO.
+ *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_new(struct gmem_ctx *ctx, int vm_fd, const struct gmem_vm_config *config,
 			 struct gmem_vm **vm);
@@ -136,8 +136,8 @@ GMEM_API int gmem_vm_new(struct gmem_ctx *ctx, int vm_fd, const struct gmem_vm_c
  * @brief Lets go of a VM.
  *
  * Its sections end, and what keeps their regions alive is then the caller's handles alone. A
- * change that is left can only be freed.
- * Memslots are left to die with the VM, which must not run any more: unmap first if it lives on.
+ * change that is left can only be freed. Memslots are left to die with the VM, which must not run
+ * any more: the slots then point at memory that may be gone. Unmap first if it lives on.
  *
  * @param vm  NULL is ignored
  *

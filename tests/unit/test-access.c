@@ -389,6 +389,11 @@ static void test_next_run(void **unused)
 					 run.tag == world_region_info(fixture.private).tag);
 			assert_int_equal(run.tag != 0, mapped);
 			assert_int_equal(run.fd_offset, run.offset);
+			if (mapped)
+				continue;
+			assert_int_equal(run.fd, -1);
+			assert_int_equal(run.guest_memfd, -1);
+			assert_int_equal(run.flags, 0);
 		}
 	}
 	memset(&run, 1, sizeof(run));
