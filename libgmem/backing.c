@@ -174,8 +174,9 @@ static uint64_t huge_page_size(const struct maker *maker)
 }
 
 /*
- * Where so much would fit, aligned: 0 where it need not be, or a negative errno. Somebody else may be faster to map
- * something there; then the kernel goes elsewhere, and all that is lost is the alignment.
+ * Where so much would fit, aligned: 0 where it need not be, or a negative errno. Somebody else may
+ * be faster to map something there; then the kernel goes elsewhere, and all that is lost is the
+ * alignment.
  */
 static int64_t find_aligned(const struct backing *backing, const struct maker *maker)
 {

@@ -46,8 +46,8 @@ struct placement {
 void gmem_backing_init(struct backing *backing);
 
 /*
- * Each fills in an object that gmem_backing_init() has seen; on failure it is to be released all the
- * same. 0 or a negative errno, with its message.
+ * Each fills in an object that gmem_backing_init() has seen, and that is to be released on failure
+ * too. 0 or a negative errno, with its message.
  */
 int gmem_backing_create_guest_memfd(struct backing *backing, const struct maker *maker, int vm_fd,
 				    uint64_t size, uint64_t flags);

@@ -13,7 +13,7 @@
 #define GMEM_PR_SET_VMA 0x53564d41
 #define GMEM_PR_SET_VMA_ANON_NAME 0
 
-/* System call numbers of this machine, or -1 for what host_call() does otherwise or nobody knows. */
+/* System call numbers of this machine, or -1 for what host_call() does itself, or nobody knows. */
 static long host_number(uint32_t nr)
 {
 	switch (nr) {

@@ -215,7 +215,7 @@ static void keep_stuck(struct commit *commit, const struct action *action, uint3
 	commit->actions[commit->count - ++*stuck] = copy;
 }
 
-/* Two sections that cannot both be: one place, or one slot (KVM takes the call for a move of it). */
+/* Sections that cannot both be: one place, or one slot (KVM takes the call for a move of it). */
 static bool sections_collide(const struct gmem_vm *vm, const struct section *a,
 			     const struct section *b)
 {

@@ -154,8 +154,8 @@ static int map_host_side(struct gmem_region *region, const struct maker *maker)
 		placement.flags |= GMEM_REGION_HUGE;
 	if (config->policy != GMEM_NUMA_DEFAULT && config->backing == GMEM_BACKING_SPLIT)
 		log_warning(region->vm->ctx,
-			    "region \"%s\": NUMA policy %u holds for shared pages; private ones go "
-			    "where the thread that first touches or prefaults them has its policy",
+			    "region \"%s\": NUMA policy %u holds for shared pages; private ones "
+			    "follow the policy of the thread that first touches or prefaults them",
 			    config->name, config->policy);
 	return gmem_backing_map(region->host, maker, &placement);
 }

@@ -173,10 +173,10 @@ GMEM_API void gmem_region_config_set_flags(struct gmem_region_config *config, ui
  * @brief NUMA policy of the side the host sees, for pages that come later: those that are there
  * stay where they are.
  *
- * On one guest_memfd it needs a kernel that honours it there (6.19 does), and then holds for private
- * pages too; elsewhere the region is refused with -EOPNOTSUPP, rather than placed anywhere in
- * silence. Private pages of a split region go where the thread that first touches or prefaults
- * them has its policy (set_mempolicy(2)); a warning says so.
+ * On one guest_memfd it needs a kernel that honours it there (6.19 does), and then holds for
+ * private pages too; elsewhere the region is refused with -EOPNOTSUPP, rather than placed anywhere
+ * in silence. Private pages of a split region follow the policy of the thread that first touches
+ * or prefaults them (set_mempolicy(2)); a warning says so.
  *
  * @param config  NULL is ignored
  * @param policy  GMEM_NUMA_*; with PREFERRED the kernel looks at the first node alone
