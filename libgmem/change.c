@@ -13,18 +13,13 @@ struct gmem_change {
 	uint32_t capacity;
 };
 
-static int commit_one(struct gmem_vm *vm, const char *function, const struct step *step)
+static struct step map_step(enum step_kind kind, uint32_t address_space, uint64_t gpa,
+			    struct gmem_region *region, uint64_t offset, uint64_t size,
+			    uint32_t slot, uint32_t flags)
 {
-	int rc = gmem_vm_check(vm, function);
-
-	return rc ? rc : gmem_layout_commit(vm, function, step, 1, false);
-}
-
-int gmem_vm_map(struct gmem_vm *vm, uint64_t gpa, struct gmem_region *region, uint64_t offset,
-		uint64_t size, uint32_t slot, uint32_t flags)
-{
-	const struct step step = {
-		.kind = STEP_MAP,
+	return (struct step){
+		.kind = kind,
+		.address_space = address_space,
 		.gpa = gpa,
 		.size = size,
 		.region = region,
@@ -32,57 +27,59 @@ int gmem_vm_map(struct gmem_vm *vm, uint64_t gpa, struct gmem_region *region, ui
 		.slot = slot,
 		.flags = flags,
 	};
+}
 
-	return commit_one(vm, "gmem_vm_map", &step);
+/* A step about what is there already. */
+static struct step range_step(enum step_kind kind, uint32_t address_space, uint64_t gpa,
+			      uint64_t size, uint32_t flags)
+{
+	return (struct step){
+		.kind = kind,
+		.address_space = address_space,
+		.gpa = gpa,
+		.size = size,
+		.flags = flags,
+	};
+}
+
+static int commit_one(struct gmem_vm *vm, const char *function, struct step step)
+{
+	int rc = gmem_vm_check(vm, function);
+
+	return rc ? rc : gmem_layout_commit(vm, function, &step, 1, false);
+}
+
+int gmem_vm_map(struct gmem_vm *vm, uint64_t gpa, struct gmem_region *region, uint64_t offset,
+		uint64_t size, uint32_t slot, uint32_t flags)
+{
+	return commit_one(vm, "gmem_vm_map",
+			  map_step(STEP_MAP, 0, gpa, region, offset, size, slot, flags));
 }
 
 int gmem_vm_map_alias(struct gmem_vm *vm, uint32_t address_space, uint64_t gpa,
 		      struct gmem_region *region, uint64_t offset, uint64_t size, uint32_t slot,
 		      uint32_t flags)
 {
-	const struct step step = {
-		.kind = STEP_MAP_ALIAS,
-		.address_space = address_space,
-		.gpa = gpa,
-		.size = size,
-		.region = region,
-		.offset = offset,
-		.slot = slot,
-		.flags = flags,
-	};
-
-	return commit_one(vm, "gmem_vm_map_alias", &step);
+	return commit_one(vm, "gmem_vm_map_alias",
+			  map_step(STEP_MAP_ALIAS, address_space, gpa, region, offset, size, slot,
+				   flags));
 }
 
 int gmem_vm_unmap(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
 {
-	const struct step step = { .kind = STEP_UNMAP, .gpa = gpa, .size = size };
-
-	return commit_one(vm, "gmem_vm_unmap", &step);
+	return commit_one(vm, "gmem_vm_unmap", range_step(STEP_UNMAP, 0, gpa, size, 0));
 }
 
 int gmem_vm_unmap_alias(struct gmem_vm *vm, uint32_t address_space, uint64_t gpa, uint64_t size)
 {
-	const struct step step = {
-		.kind = STEP_UNMAP_ALIAS,
-		.address_space = address_space,
-		.gpa = gpa,
-		.size = size,
-	};
-
-	return commit_one(vm, "gmem_vm_unmap_alias", &step);
+	return commit_one(vm, "gmem_vm_unmap_alias",
+			  range_step(STEP_UNMAP_ALIAS, address_space, gpa, size, 0));
 }
 
 int gmem_vm_set_map_flags(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags)
 {
-	const struct step step = {
-		.kind = STEP_SET_FLAGS,
-		.gpa = gpa,
-		.size = size,
-		.flags = flags,
-	};
-
-	return commit_one(vm, "gmem_vm_set_map_flags", &step);
+	return commit_one(vm, "gmem_vm_set_map_flags",
+			  range_step(STEP_SET_FLAGS, 0, gpa, size, flags));
 }
 
 int gmem_change_new(struct gmem_vm *vm, struct gmem_change **change)
@@ -140,7 +137,7 @@ static int grow(struct gmem_change *change)
 	return 0;
 }
 
-static int add_step(struct gmem_change *change, const char *function, const struct step *step)
+static int add_step(struct gmem_change *change, const char *function, struct step step)
 {
 	if (!change) {
 		log_error(NULL, "%s: change is NULL, it must be a change", function);
@@ -151,76 +148,44 @@ static int add_step(struct gmem_change *change, const char *function, const stru
 			  change->count + 1);
 		return -ENOMEM;
 	}
-	gmem_region_get(step->region);
-	change->steps[change->count++] = *step;
+	gmem_region_get(step.region);
+	change->steps[change->count++] = step;
 	return 0;
 }
 
 int gmem_change_map(struct gmem_change *change, uint64_t gpa, struct gmem_region *region,
 		    uint64_t offset, uint64_t size, uint32_t slot, uint32_t flags)
 {
-	const struct step step = {
-		.kind = STEP_MAP,
-		.gpa = gpa,
-		.size = size,
-		.region = region,
-		.offset = offset,
-		.slot = slot,
-		.flags = flags,
-	};
-
-	return add_step(change, "gmem_change_map", &step);
+	return add_step(change, "gmem_change_map",
+			map_step(STEP_MAP, 0, gpa, region, offset, size, slot, flags));
 }
 
 int gmem_change_map_alias(struct gmem_change *change, uint32_t address_space, uint64_t gpa,
 			  struct gmem_region *region, uint64_t offset, uint64_t size, uint32_t slot,
 			  uint32_t flags)
 {
-	const struct step step = {
-		.kind = STEP_MAP_ALIAS,
-		.address_space = address_space,
-		.gpa = gpa,
-		.size = size,
-		.region = region,
-		.offset = offset,
-		.slot = slot,
-		.flags = flags,
-	};
-
-	return add_step(change, "gmem_change_map_alias", &step);
+	return add_step(change, "gmem_change_map_alias",
+			map_step(STEP_MAP_ALIAS, address_space, gpa, region, offset, size, slot,
+				 flags));
 }
 
 int gmem_change_unmap(struct gmem_change *change, uint64_t gpa, uint64_t size)
 {
-	const struct step step = { .kind = STEP_UNMAP, .gpa = gpa, .size = size };
-
-	return add_step(change, "gmem_change_unmap", &step);
+	return add_step(change, "gmem_change_unmap", range_step(STEP_UNMAP, 0, gpa, size, 0));
 }
 
 int gmem_change_unmap_alias(struct gmem_change *change, uint32_t address_space, uint64_t gpa,
 			    uint64_t size)
 {
-	const struct step step = {
-		.kind = STEP_UNMAP_ALIAS,
-		.address_space = address_space,
-		.gpa = gpa,
-		.size = size,
-	};
-
-	return add_step(change, "gmem_change_unmap_alias", &step);
+	return add_step(change, "gmem_change_unmap_alias",
+			range_step(STEP_UNMAP_ALIAS, address_space, gpa, size, 0));
 }
 
 int gmem_change_set_map_flags(struct gmem_change *change, uint64_t gpa, uint64_t size,
 			      uint32_t flags)
 {
-	const struct step step = {
-		.kind = STEP_SET_FLAGS,
-		.gpa = gpa,
-		.size = size,
-		.flags = flags,
-	};
-
-	return add_step(change, "gmem_change_set_map_flags", &step);
+	return add_step(change, "gmem_change_set_map_flags",
+			range_step(STEP_SET_FLAGS, 0, gpa, size, flags));
 }
 
 int gmem_change_commit(struct gmem_change *change)
