@@ -101,8 +101,13 @@ header_functions() {
 			print text }' | LC_ALL=C sort
 }
 
-# map_functions: every name in the symbol map, sorted
+# symbol_maps: those of all libraries, one in a line
+symbol_maps() {
+	find "$top_srcdir" -maxdepth 2 -name 'libgmem*.map' | LC_ALL=C sort
+}
+
+# map_functions [<library>]: every name in its symbol map, or in all of them, sorted
 map_functions() {
-	sed -n 's/^[[:blank:]]*\(gmem_[a-z0-9_]*\);.*/\1/p' "$top_srcdir/libgmem/libgmem.map" |
-		LC_ALL=C sort
+	symbol_maps | grep "/${1:-libgmem.*}\.map\$" | tr '\n' '\0' |
+		xargs -0 sed -n 's/^[[:blank:]]*\(gmem_[a-z0-9_]*\);.*/\1/p' | LC_ALL=C sort
 }

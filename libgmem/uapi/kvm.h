@@ -64,6 +64,12 @@
 #define GMEM_KVM_X86_SEV_VMSA_FEATURES 0u
 #define GMEM_KVM_X86_SNP_POLICY_BITS 1u
 
+struct gmem_kvm_dirty_log {
+	uint32_t slot;
+	uint32_t padding;
+	uint64_t dirty_bitmap;
+};
+
 struct gmem_kvm_userspace_memory_region {
 	uint32_t slot;
 	uint32_t flags;
@@ -126,10 +132,14 @@ static_assert(sizeof(struct gmem_kvm_create_guest_memfd) == 64, "api.rst 4.142")
 static_assert(sizeof(struct gmem_kvm_device_attr) == 24, "api.rst 4.80");
 
 /* Requests, with the sections of api.rst. */
-#define GMEM_KVM_GET_API_VERSION _IO(GMEM_KVMIO, 0x00) /* 4.1; on /dev/kvm only */
-#define GMEM_KVM_CREATE_VM _IO(GMEM_KVMIO, 0x01)       /* 4.2 */
-#define GMEM_KVM_CHECK_EXTENSION _IO(GMEM_KVMIO, 0x03) /* 4.4 */
-#define GMEM_KVM_CREATE_VCPU _IO(GMEM_KVMIO, 0x41)     /* 4.7 */
+#define GMEM_KVM_GET_API_VERSION _IO(GMEM_KVMIO, 0x00)    /* 4.1; on /dev/kvm only */
+#define GMEM_KVM_CREATE_VM _IO(GMEM_KVMIO, 0x01)          /* 4.2 */
+#define GMEM_KVM_CHECK_EXTENSION _IO(GMEM_KVMIO, 0x03)    /* 4.4 */
+#define GMEM_KVM_GET_VCPU_MMAP_SIZE _IO(GMEM_KVMIO, 0x04) /* 4.5 */
+#define GMEM_KVM_CREATE_VCPU _IO(GMEM_KVMIO, 0x41)        /* 4.7 */
+#define GMEM_KVM_RUN _IO(GMEM_KVMIO, 0x80)                /* 4.10 */
+/* 4.8; the struct is 16 bytes: slot and padding, then the bitmap's address */
+#define GMEM_KVM_GET_DIRTY_LOG _IOW(GMEM_KVMIO, 0x42, struct gmem_kvm_dirty_log)
 /* 4.35 */
 #define GMEM_KVM_SET_USER_MEMORY_REGION                                                            \
 	_IOW(GMEM_KVMIO, 0x46, struct gmem_kvm_userspace_memory_region)
@@ -148,6 +158,7 @@ static_assert(sizeof(struct gmem_kvm_device_attr) == 24, "api.rst 4.80");
 
 /* What these come to where requests are encoded as asm-generic/ioctl.h does. */
 #if defined(__x86_64__) || defined(__aarch64__) || defined(__riscv)
+static_assert(GMEM_KVM_GET_DIRTY_LOG == 0x4010ae42, "linux/kvm.h");
 static_assert(GMEM_KVM_SET_USER_MEMORY_REGION == 0x4020ae46, "linux/kvm.h");
 static_assert(GMEM_KVM_SET_USER_MEMORY_REGION2 == 0x40a0ae49, "linux/kvm.h");
 static_assert(GMEM_KVM_SET_MEMORY_ATTRIBUTES == 0x4020aed2, "linux/kvm.h");

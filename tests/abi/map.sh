@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The symbol map against the public headers: the same functions, each once.
+# The symbol maps against the public headers: the same functions, each once.
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 
@@ -32,15 +32,24 @@ judge "the headers have every function of the map" "$scratch/out"
 grep -v '^gmem_' "$scratch/headers" >"$scratch/out" || true
 judge "every function is called gmem_something" "$scratch/out"
 
-# A name with a star exports what nobody looked at; all else stays local.
-sed 's/\/\*.*\*\///' "$top_srcdir/libgmem/libgmem.map" | grep -n '[*?[]' |
-	grep -v '^[0-9]*:[[:blank:]]*\(local:\)\?[[:blank:]]*\*;$' |
-	grep -v '^[0-9]*:[[:blank:]]*\(/\*\| \*\)' >"$scratch/out" || true
-judge "the map has no wildcard but that of local" "$scratch/out"
-if tr -d ' \t\n' <"$top_srcdir/libgmem/libgmem.map" | grep -q 'local:\*;'; then
-	pass "everything else is local"
-else
-	fail "everything else is local" "the map has no \"local: *;\""
-fi
+# Each library has its own.
+map_functions libgmem | grep '^gmem_sim_' >"$scratch/out" || true
+judge "the simulator's functions are not libgmem's" "$scratch/out"
+map_functions libgmem-sim | grep -v '^gmem_sim_' >"$scratch/out" || true
+judge "the simulator's functions are called gmem_sim_something" "$scratch/out"
+
+for map in $(symbol_maps); do
+	name=$(basename "$map")
+	# A name with a star exports what nobody looked at; all else stays local.
+	sed 's/\/\*.*\*\///' "$map" | grep -n '[*?[]' |
+		grep -v '^[0-9]*:[[:blank:]]*\(local:\)\?[[:blank:]]*\*;$' |
+		grep -v '^[0-9]*:[[:blank:]]*\(/\*\| \*\)' >"$scratch/out" || true
+	judge "$name has no wildcard but that of local" "$scratch/out"
+	if tr -d ' \t\n' <"$map" | grep -q 'local:\*;'; then
+		pass "$name: everything else is local"
+	else
+		fail "$name: everything else is local" "the map has no \"local: *;\""
+	fi
+done
 
 finish

@@ -21,6 +21,8 @@ unset PKG_CONFIG_PATH
 cflags=$($PKG_CONFIG --cflags libgmem)
 libs=$($PKG_CONFIG --libs libgmem)
 static_libs=$($PKG_CONFIG --static --libs libgmem)
+sim_libs=$($PKG_CONFIG --libs libgmem libgmem-sim)
+sim_static_libs=$($PKG_CONFIG --static --libs libgmem libgmem-sim 2>/dev/null) || sim_static_libs=
 warnings='-Wall -Wextra -Wno-unused-parameter -Werror'
 
 # run <program> [argument...]: with the installed library
@@ -62,7 +64,7 @@ is "pkg-config asks for no more than the library" "$(echo "$libs" | sed 's/-L[^ 
 has "pkg-config has threads for a static program" "$static_libs" -pthread
 
 (cd "$top_srcdir/include" && find . -name '*.h' -o -name '*.h.in') | sed 's/\.in$//' |
-	LC_ALL=C sort >"$scratch/headers"
+	LC_ALL=C sort -u >"$scratch/headers"
 (cd "$DESTDIR$includedir" && find ./gmem.h ./gmem -type f) | LC_ALL=C sort >"$scratch/installed"
 attempt "every public header is there, and no other" diff "$scratch/headers" "$scratch/installed"
 INCLUDES=$cflags
@@ -84,12 +86,14 @@ if [ "${GMEM_ENABLE_SHARED:-yes}" = yes ]; then
 	soname=libgmem.so.$((current - age))
 	attempt "dlopen: build" "$CC" "$here/dlopen.c" -o "$scratch/program"
 	attempt "dlopen: run (revision $revision)" run "$scratch/program" "$DESTDIR$libdir/$soname"
+	link=$sim_libs
+	build_and_run "C with the simulator, shared" "$here/use-sim.c" "$CC"
 	# An example is what people copy: it has to do without the flags of our build.
 	for example in "$top_srcdir"/examples/[0-9]*.c; do
 		# shellcheck disable=SC2086
 		attempt "$(basename "$example") compiles outside of the build" "$CC" -std=gnu11 \
 			$warnings $cflags "$example" "$top_srcdir"/examples/guest/*.S -pthread \
-			$libs -o "$scratch/program"
+			$sim_libs -o "$scratch/program"
 	done
 else
 	skip "shared" "no shared library was built (--disable-shared)"
@@ -98,6 +102,13 @@ fi
 if [ "${GMEM_ENABLE_STATIC:-yes}" = yes ]; then
 	link="-static $static_libs"
 	build_and_run "C, static" "$here/use.c" "$CC"
+	if [ -n "$sim_static_libs" ]; then
+		link="-static $sim_static_libs"
+		build_and_run "C with the simulator, static" "$here/use-sim.c" "$CC"
+		link="-static $static_libs"
+	else
+		skip "C with the simulator, static" "pkg-config does not find what it needs"
+	fi
 	if command -v "${CXX%% *}" >/dev/null; then
 		build_and_run "C++11, static" "$here/use.cc" "$CXX" -std=c++11
 	fi

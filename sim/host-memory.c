@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* System calls: mappings, userfaultfd, and memory of the caller that may not be there. */
+#include "host.h"
+#include "sim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* linux/userfaultfd.h since 5.19, and PROCMAP_QUERY of linux/fs.h since 6.11 */
+#define SIM_UFFD_FEATURE_WP_SHMEM (1u << 12)
+#define SIM_MADV_POPULATE_READ 22 /* asm-generic/mman-common.h since 5.14 */
+#define SIM_UFFD_USER_MODE_ONLY 1
+#define SIM_USERFAULTFD_IOC_NEW 0xaa00u
+#define SIM_PROCMAP_QUERY 0xc0686611u
+#define SIM_PROCMAP_COVERING_OR_NEXT 0x10u
+
+struct procmap_query {
+	uint64_t size;
+	uint64_t query_flags;
+	uint64_t query_addr;
+	uint64_t vma_start;
+	uint64_t vma_end;
+	uint64_t vma_flags;
+	uint64_t vma_page_size;
+	uint64_t vma_offset;
+	uint64_t inode;
+	uint32_t dev_major;
+	uint32_t dev_minor;
+	uint32_t vma_name_size;
+	uint32_t build_id_size;
+	uint64_t vma_name_addr;
+	uint64_t build_id_addr;
+};
+static_assert(sizeof(struct procmap_query) == 0x68, "the size is part of the number");
+
+int64_t gmem_sim_host_mmap(uint64_t address, uint64_t length, int protection, int flags, int fd,
+			   uint64_t offset)
+{
+	return gmem_sim_raw(SYS_mmap, address, length, sim_argument(protection),
+			    sim_argument(flags), sim_argument(fd), offset);
+}
+
+int gmem_sim_host_munmap(uint64_t address, uint64_t length)
+{
+	return (int)gmem_sim_raw(SYS_munmap, address, length, 0, 0, 0, 0);
+}
+
+int gmem_sim_host_mprotect(uint64_t address, uint64_t length, int protection)
+{
+	return (int)gmem_sim_raw(SYS_mprotect, address, length, sim_argument(protection), 0, 0, 0);
+}
+
+int gmem_sim_host_madvise(uint64_t address, uint64_t length, int advice)
+{
+	return (int)gmem_sim_raw(SYS_madvise, address, length, sim_argument(advice), 0, 0, 0);
+}
+
+int gmem_sim_host_mlock(uint64_t address, uint64_t length)
+{
+	return (int)gmem_sim_raw(SYS_mlock, address, length, 0, 0, 0, 0);
+}
+
+int gmem_sim_host_touch(int fd, uint64_t start, uint64_t end)
+{
+	int64_t address = gmem_sim_host_mmap(0, end - start, PROT_READ, MAP_SHARED, fd, start);
+	int err;
+
+	if (address < 0)
+		return -ENOMEM;
+	do
+		err = gmem_sim_host_madvise((uint64_t)address, end - start, SIM_MADV_POPULATE_READ);
+	while (err == -EINTR || err == -EAGAIN);
+	gmem_sim_host_munmap((uint64_t)address, end - start);
+	return err < 0 ? -ENOMEM : 0;
+}
+
+static int open_uffd(void)
+{
+	int device, uffd;
+
+	uffd = (int)gmem_sim_raw(SYS_userfaultfd, O_CLOEXEC, 0, 0, 0, 0, 0);
+	if (uffd >= 0)
+		return uffd;
+	device = (int)gmem_sim_raw(SYS_openat, sim_argument(AT_FDCWD),
+				   sim_address("/dev/userfaultfd"), O_RDWR | O_CLOEXEC, 0, 0, 0);
+	if (device >= 0) {
+		uffd = (int)gmem_sim_raw(SYS_ioctl, sim_argument(device), SIM_USERFAULTFD_IOC_NEW,
+					 O_CLOEXEC, 0, 0, 0);
+		gmem_sim_host_close(device);
+	}
+	if (uffd >= 0)
+		return uffd;
+	/* Nothing is lost: the kernel's own accesses of such a page fail as they should. */
+	return (int)gmem_sim_raw(SYS_userfaultfd, O_CLOEXEC | SIM_UFFD_USER_MODE_ONLY, 0, 0, 0, 0,
+				 0);
+}
+
+int gmem_sim_host_userfaultfd(void)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MISSING_SHMEM |
+			    UFFD_FEATURE_PAGEFAULT_FLAG_WP | SIM_UFFD_FEATURE_WP_SHMEM,
+	};
+	int uffd = open_uffd();
+	int err;
+
+	if (uffd < 0)
+		return uffd;
+	err = (int)gmem_sim_raw(SYS_ioctl, sim_argument(uffd), UFFDIO_API, sim_address(&api), 0, 0,
+				0);
+	if (err == 0)
+		return uffd;
+	gmem_sim_host_close(uffd);
+	return err;
+}
+
+int gmem_sim_host_uffd_register(int uffd, uint64_t start, uint64_t end)
+{
+	struct uffdio_register range = {
+		.range = { start, end - start },
+		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+	};
+
+	return (int)gmem_sim_raw(SYS_ioctl, sim_argument(uffd), UFFDIO_REGISTER,
+				 sim_address(&range), 0, 0, 0);
+}
+
+int gmem_sim_host_uffd_unregister(int uffd, uint64_t start, uint64_t end)
+{
+	struct uffdio_range range = { start, end - start };
+
+	return (int)gmem_sim_raw(SYS_ioctl, sim_argument(uffd), UFFDIO_UNREGISTER,
+				 sim_address(&range), 0, 0, 0);
+}
+
+int gmem_sim_host_uffd_protect(int uffd, uint64_t start, uint64_t end, bool protect)
+{
+	struct uffdio_writeprotect range = {
+		.range = { start, end - start },
+		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+	int64_t result;
+
+	/* EAGAIN: the address space is changing under it. */
+	do
+		result = gmem_sim_raw(SYS_ioctl, sim_argument(uffd), UFFDIO_WRITEPROTECT,
+				      sim_address(&range), 0, 0, 0);
+	while (result == -EAGAIN || result == -EINTR);
+	return (int)result;
+}
+
+int gmem_sim_host_open_maps(void)
+{
+	return (int)gmem_sim_raw(SYS_openat, sim_argument(AT_FDCWD), sim_address("/proc/self/maps"),
+				 O_RDONLY | O_CLOEXEC, 0, 0, 0);
+}
+
+/* "start-end perms offset major:minor inode ..." */
+static bool parse_line(char *line, struct sim_host_vma *vma)
+{
+	char *at = line;
+	unsigned int device_major, device_minor;
+
+	vma->start = strtoull(at, &at, 16);
+	if (*at++ != '-')
+		return false;
+	vma->end = strtoull(at, &at, 16);
+	at = strchr(at + 1, ' '); /* after the permissions */
+	if (!at)
+		return false;
+	strtoull(at, &at, 16);
+	device_major = (unsigned int)strtoul(at, &at, 16);
+	if (*at++ != ':')
+		return false;
+	device_minor = (unsigned int)strtoul(at, &at, 16);
+	vma->device = makedev(device_major, device_minor);
+	vma->inode = strtoull(at, NULL, 10);
+	return true;
+}
+
+/* Kernels before 6.11: the text, line by line. */
+static int read_vma(int maps, uint64_t address, struct sim_host_vma *vma)
+{
+	char text[8192]; /* a line is shorter than a path and 100 characters */
+	size_t have = 0;
+
+	gmem_sim_raw(SYS_lseek, sim_argument(maps), 0, SEEK_SET, 0, 0, 0);
+	for (;;) {
+		int64_t got = gmem_sim_raw(SYS_read, sim_argument(maps), sim_address(text + have),
+					   sizeof(text) - 1 - have, 0, 0, 0);
+		char *line = text;
+		char *end;
+
+		if (got <= 0)
+			return (int)got;
+		have += (size_t)got;
+		text[have] = '\0';
+		while ((end = strchr(line, '\n'))) {
+			*end = '\0';
+			if (!parse_line(line, vma))
+				return -EIO;
+			if (vma->end > address)
+				return 1;
+			line = end + 1;
+		}
+		have -= (size_t)(line - text);
+		if (have == sizeof(text) - 1)
+			return -EIO;
+		memmove(text, line, have);
+	}
+}
+
+int gmem_sim_host_next_vma(int maps, uint64_t address, struct sim_host_vma *vma)
+{
+	struct procmap_query query = {
+		.size = sizeof(query),
+		.query_flags = SIM_PROCMAP_COVERING_OR_NEXT,
+		.query_addr = address,
+	};
+	int64_t result = gmem_sim_raw(SYS_ioctl, sim_argument(maps), SIM_PROCMAP_QUERY,
+				      sim_address(&query), 0, 0, 0);
+
+	if (result == -ENOENT)
+		return 0;
+	if (result < 0)
+		return read_vma(maps, address, vma);
+	vma->start = query.vma_start;
+	vma->end = query.vma_end;
+	vma->device = makedev(query.dev_major, query.dev_minor);
+	vma->inode = query.inode;
+	return 1;
+}
+
+/*
+ * Where process_vm_readv() is not allowed: a file's read() and write() reach the caller's memory
+ * just as safely.
+ */
+static int copy_by_file(uint64_t to, uint64_t from, size_t size)
+{
+	int fd = gmem_sim_host_memfd("gmem-sim-copy", 0);
+	int err;
+
+	if (fd < 0)
+		return -EFAULT;
+	err = gmem_sim_host_pwrite(fd, from, size, 0);
+	if (err == 0)
+		err = gmem_sim_host_pread(fd, to, size, 0);
+	gmem_sim_host_close(fd);
+	return err < 0 ? -EFAULT : 0;
+}
+
+static int copy(long number, const void *ours, uint64_t theirs, size_t size)
+{
+	struct iovec local = { (void *)(uintptr_t)ours, size };
+	struct iovec remote = { (void *)(uintptr_t)theirs, size };
+	int64_t result;
+
+	if (size == 0)
+		return 0;
+	result = gmem_sim_raw(number, (uint64_t)getpid(), sim_address(&local), 1,
+			      sim_address(&remote), 1, 0);
+	if (result == -EPERM || result == -ENOSYS)
+		return number == SYS_process_vm_readv
+			       ? copy_by_file(sim_address(ours), theirs, size)
+			       : copy_by_file(theirs, sim_address(ours), size);
+	return result == (int64_t)size ? 0 : -EFAULT;
+}
+
+int gmem_sim_copy_in(struct gmem_sim *sim, void *to, uint64_t from, size_t size)
+{
+	(void)sim;
+	return copy(SYS_process_vm_readv, to, from, size);
+}
+
+int gmem_sim_copy_out(struct gmem_sim *sim, uint64_t to, const void *from, size_t size)
+{
+	(void)sim;
+	return copy(SYS_process_vm_writev, from, to, size);
+}
