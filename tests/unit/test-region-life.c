@@ -5,9 +5,11 @@
  */
 #include "stage.h"
 
+#include "kernel.h"
 #include "uapi/kvm.h"
 
 #include <errno.h>
+#include <gmem/layout.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -231,6 +233,71 @@ static void gmem_region_describe_EINVAL_null_buf(void **state)
 	stage_close(&stage);
 }
 
+/* The descriptor may be closed by then, and its number be something else's. */
+static void gmem_change_commit_EINVAL_after_gmem_vm_free(void **state)
+{
+	struct gmem_change *change;
+	struct gmem_region *region;
+	struct stage stage;
+
+	(void)state;
+	stage_open_vm(&stage, &fake_kvm_in_place);
+	region = stage_region(&stage, MIB, &(struct wish){ 0 });
+	assert_int_equal(gmem_change_new(stage.vm, &change), 0);
+	assert_int_equal(gmem_change_map(change, 0, region, 0, MIB, GMEM_SLOT_AUTO, 0), 0);
+	gmem_vm_free(stage.vm);
+	stage.vm = NULL;
+	fake_kvm_reset_calls(stage.fake);
+	assert_int_equal(gmem_change_commit(change), -EINVAL);
+	expect_one_message(stage.logs, GMEM_LOG_ERROR, "VM descriptor ", "gmem_vm_free()");
+	assert_int_equal(fake_kvm_call_count(stage.fake), 0);
+	gmem_change_free(change);
+	gmem_region_free(region);
+	stage_close(&stage);
+}
+
+static void device_memory_needs_no_backing_on_a_private_vm(void **state)
+{
+	struct wish wish = { .source = WISH_MAPPING, .memory = GMEM_MEMORY_DEVICE };
+	struct gmem_region *region;
+	struct stage stage;
+	char text[128];
+
+	(void)state;
+	stage_open_vm(&stage, &fake_kvm_in_place);
+	wish.mapping = (void *)(uintptr_t)MIB;
+	region = stage_region(&stage, MIB, &wish);
+	assert_int_equal(region_info(region).backing, GMEM_BACKING_PLAIN);
+	assert_true(gmem_region_describe(region, text, sizeof(text)) > 0);
+	assert_non_null(strstr(text, "device memory is never private"));
+	gmem_region_free(region);
+	stage_close(&stage);
+}
+
+/* S6: also a section that is never private is not to inherit what was set before. */
+static void plain_sections_clear_attributes(void **state)
+{
+	struct gmem_kvm_memory_attributes left = {
+		.size = MIB,
+		.attributes = GMEM_KVM_MEMORY_ATTRIBUTE_PRIVATE,
+	};
+	struct gmem_region *region;
+	struct stage stage;
+	int vm_fd;
+
+	(void)state;
+	stage_open_vm(&stage, presets[PRESET_6_18_SW].config);
+	vm_fd = fake_kvm_vm_fd(stage.fake);
+	assert_int_equal(
+		gmem_kernel_ioctl(&stage.kernel, vm_fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES, &left), 0);
+	assert_int_equal(fake_kvm_gpa_attributes(stage.fake, vm_fd, 0), left.attributes);
+	region = stage_region(&stage, MIB, &(struct wish){ .backing = GMEM_BACKING_PLAIN });
+	assert_int_equal(gmem_vm_map(stage.vm, 0, region, 0, MIB, GMEM_SLOT_AUTO, 0), 0);
+	assert_int_equal(fake_kvm_gpa_attributes(stage.fake, vm_fd, 0), 0);
+	gmem_region_free(region);
+	stage_close(&stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +313,9 @@ int main(void)
 		cmocka_unit_test(gmem_region_new_EINVAL_null_region),
 		cmocka_unit_test(gmem_region_get_info_EINVAL_null_info),
 		cmocka_unit_test(gmem_region_describe_EINVAL_null_buf),
+		cmocka_unit_test(gmem_change_commit_EINVAL_after_gmem_vm_free),
+		cmocka_unit_test(device_memory_needs_no_backing_on_a_private_vm),
+		cmocka_unit_test(plain_sections_clear_attributes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
