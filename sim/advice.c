@@ -11,6 +11,7 @@
 /* asm-generic/mman-common.h; newer than some C libraries. */
 #define SIM_MADV_COLD 20
 #define SIM_MADV_PAGEOUT 21
+#define SIM_MADV_DONTNEED_LOCKED 24
 #define SIM_MADV_COLLAPSE 25
 #define SIM_MADV_SOFT_OFFLINE 101
 
@@ -73,6 +74,36 @@ static int mark(struct gmem_sim *sim, uint64_t start, uint64_t end, int advice)
 	return 0;
 }
 
+/*
+ * Page-table entries alone, which nobody misses: only where there may be none of a window's shared
+ * pages (see guard.c) they stay, and other memory has to go.
+ */
+static int drop(struct gmem_sim *sim, uint64_t start, uint64_t end, int advice)
+{
+	int err = 0;
+
+	while (start < end) {
+		const struct sim_mapping *mapping = gmem_sim_mappings_first(sim, start, end);
+		bool is_ours = mapping && mapping->start <= start;
+		uint64_t last = end;
+		int result = 0;
+
+		if (mapping)
+			last = is_ours ? mapping->end : mapping->start;
+		if (last > end)
+			last = end;
+		if (!is_ours || mapping->file->guarded.count == 0)
+			result = gmem_sim_host_madvise(start, last - start, advice);
+		/* A hole, which the kernel tells of in the end. */
+		if (result < 0 && result != -ENOMEM)
+			return result;
+		if (result < 0)
+			err = result;
+		start = last;
+	}
+	return err;
+}
+
 #define ASK_HOST 1
 
 /* A result, or ASK_HOST. */
@@ -90,6 +121,9 @@ static int advise(struct gmem_sim *sim, uint64_t start, uint64_t end, int advice
 	case SIM_MADV_COLD:
 	case SIM_MADV_PAGEOUT:
 		return is_all_mapped(sim, start, end) ? 0 : -ENOMEM;
+	case MADV_DONTNEED:
+	case SIM_MADV_DONTNEED_LOCKED:
+		return drop(sim, start, end, advice);
 	case MADV_HWPOISON:
 	case SIM_MADV_SOFT_OFFLINE:
 		return -EPERM; /* the host's memory is not to suffer: gmem_sim_poison() */

@@ -55,6 +55,27 @@ static int move_bytes(struct sim_file *file, int from, int to, uint64_t start, u
 	return err;
 }
 
+/* Memory that only we have given is none, and would be some in the store. */
+static int bytes_to_private(struct sim_file *file, uint64_t start, uint64_t end)
+{
+	uint64_t page_size = file->vm->sim->config.page_size;
+	int err = 0;
+
+	while (err == 0 && start < end) {
+		struct sim_span zeroed = { end, end };
+		uint64_t at;
+
+		gmem_sim_spans_next(&file->zeroed, start, end, &zeroed);
+		err = move_bytes(file, file->object.own_fd, file->store_fd, start, zeroed.start);
+		for (at = zeroed.start; err == 0 && at < zeroed.end; at += page_size)
+			if (gmem_sim_file_is_allocated(file, at))
+				err = move_bytes(file, file->object.own_fd, file->store_fd, at,
+						 at + page_size);
+		start = zeroed.end;
+	}
+	return err;
+}
+
 static int to_private(struct sim_file *file, uint64_t start, uint64_t end)
 {
 	struct sim_span gap;
@@ -66,7 +87,7 @@ static int to_private(struct sim_file *file, uint64_t start, uint64_t end)
 	if (err < 0)
 		return err;
 	while (err == 0 && gmem_sim_spans_next_gap(&file->private_pages, at, end, &gap)) {
-		err = move_bytes(file, file->object.own_fd, file->store_fd, gap.start, gap.end);
+		err = bytes_to_private(file, gap.start, gap.end);
 		at = gap.end;
 	}
 	if (err < 0) {
@@ -77,7 +98,6 @@ static int to_private(struct sim_file *file, uint64_t start, uint64_t end)
 		return err;
 	}
 	gmem_sim_host_punch(file->object.own_fd, start, end);
-	gmem_sim_guard_end(file, start, end);
 	gmem_sim_spans_remove(&file->zeroed, start, end);
 	return gmem_sim_spans_add(&file->private_pages, start, end);
 }
@@ -94,6 +114,7 @@ static int bytes_to_shared(struct sim_file *file, uint64_t start, uint64_t end)
 	return err;
 }
 
+/* Private pages' memory in the file that is mapped, which is another process's work or our own. */
 static void take_back_from_shared(struct sim_file *file, uint64_t start, uint64_t end)
 {
 	struct sim_span piece;
@@ -103,15 +124,14 @@ static void take_back_from_shared(struct sim_file *file, uint64_t start, uint64_
 }
 
 /*
- * What can fail comes before the bytes as far as possible, and the state changes last: until then
- * exactly the pages that were private are taken back, whatever others the range has. With
- * userfaultfd a page is seen once its bytes are there, so that no touch finds it half done; when
- * the host runs out of memory in the middle of them, the first ones were seen for a moment.
+ * Nobody sees the bytes before all are there and the guard is lifted; the state changes last, so
+ * that until then exactly the pages that were private are taken back, whatever others the range has.
  */
 static int to_shared(struct sim_file *file, uint64_t start, uint64_t end)
 {
 	int err = gmem_sim_spans_reserve(&file->private_pages);
 
+	take_back_from_shared(file, start, end);
 	if (err == 0)
 		err = gmem_sim_guard_prepare_lift(file, start, end);
 	if (err == 0)

@@ -94,7 +94,6 @@ void gmem_sim_file_free(struct sim_file *file)
 	gmem_sim_spans_free(&file->poisoned);
 	gmem_sim_spans_free(&file->zeroed);
 	gmem_sim_spans_free(&file->guarded);
-	gmem_sim_spans_free(&file->filled);
 	free(file->pins);
 	free(file);
 }
@@ -188,7 +187,7 @@ bool gmem_sim_file_destroys_contents(const struct sim_file *file)
 	}
 }
 
-/* A guarded page keeps its memory, or the next touch would be taken for that of a private one. */
+/* In a window a page keeps its memory, or the next touch would be taken for that of a private one. */
 static int write_zeros(struct sim_file *file, uint64_t start, uint64_t end)
 {
 	struct gmem_sim *sim = file->vm->sim;
@@ -216,7 +215,6 @@ static int punch_shared(struct sim_file *file, uint64_t start, uint64_t end)
 
 	while (err == 0 && gmem_sim_spans_next_gap(&file->guarded, at, end, &piece)) {
 		err = gmem_sim_host_punch(file->object.own_fd, piece.start, piece.end);
-		gmem_sim_spans_remove(&file->filled, piece.start, piece.end);
 		gmem_sim_spans_remove(&file->zeroed, piece.start, piece.end);
 		at = piece.end;
 	}

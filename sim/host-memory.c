@@ -15,9 +15,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* linux/userfaultfd.h since 5.19, and PROCMAP_QUERY of linux/fs.h since 6.11 */
-#define SIM_UFFD_FEATURE_WP_SHMEM (1u << 12)
-#define SIM_MADV_POPULATE_READ 22 /* asm-generic/mman-common.h since 5.14 */
+/* asm-generic/mman-common.h since 5.14 and 5.18, and PROCMAP_QUERY of linux/fs.h since 6.11 */
+#define SIM_MADV_POPULATE_READ 22
+#define SIM_MADV_DONTNEED_LOCKED 24
 #define SIM_UFFD_USER_MODE_ONLY 1
 #define SIM_USERFAULTFD_IOC_NEW 0xaa00u
 #define SIM_PROCMAP_QUERY 0xc0686611u
@@ -69,6 +69,26 @@ int gmem_sim_host_mlock(uint64_t address, uint64_t length)
 	return (int)gmem_sim_raw(SYS_mlock, address, length, 0, 0, 0, 0);
 }
 
+int gmem_sim_host_populate(uint64_t start, uint64_t end)
+{
+	int err;
+
+	do
+		err = gmem_sim_host_madvise(start, end - start, SIM_MADV_POPULATE_READ);
+	while (err == -EINTR || err == -EAGAIN);
+	return err;
+}
+
+int gmem_sim_host_drop(uint64_t start, uint64_t end)
+{
+	int err = gmem_sim_host_madvise(start, end - start, SIM_MADV_DONTNEED_LOCKED);
+
+	/* Before 5.18 */
+	if (err == -EINVAL)
+		err = gmem_sim_host_madvise(start, end - start, MADV_DONTNEED);
+	return err;
+}
+
 int gmem_sim_host_touch(int fd, uint64_t start, uint64_t end)
 {
 	int64_t address = gmem_sim_host_mmap(0, end - start, PROT_READ, MAP_SHARED, fd, start);
@@ -76,9 +96,7 @@ int gmem_sim_host_touch(int fd, uint64_t start, uint64_t end)
 
 	if (address < 0)
 		return -ENOMEM;
-	do
-		err = gmem_sim_host_madvise((uint64_t)address, end - start, SIM_MADV_POPULATE_READ);
-	while (err == -EINTR || err == -EAGAIN);
+	err = gmem_sim_host_populate((uint64_t)address, (uint64_t)address + (end - start));
 	gmem_sim_host_munmap((uint64_t)address, end - start);
 	return err < 0 ? -ENOMEM : 0;
 }
@@ -109,7 +127,7 @@ int gmem_sim_host_userfaultfd(void)
 	struct uffdio_api api = {
 		.api = UFFD_API,
 		.features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MISSING_SHMEM |
-			    UFFD_FEATURE_PAGEFAULT_FLAG_WP | SIM_UFFD_FEATURE_WP_SHMEM,
+			    UFFD_FEATURE_MINOR_SHMEM,
 	};
 	int uffd = open_uffd();
 	int err;
@@ -128,7 +146,7 @@ int gmem_sim_host_uffd_register(int uffd, uint64_t start, uint64_t end)
 {
 	struct uffdio_register range = {
 		.range = { start, end - start },
-		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR,
 	};
 
 	return (int)gmem_sim_raw(SYS_ioctl, sim_argument(uffd), UFFDIO_REGISTER,
@@ -143,20 +161,38 @@ int gmem_sim_host_uffd_unregister(int uffd, uint64_t start, uint64_t end)
 				 sim_address(&range), 0, 0, 0);
 }
 
-int gmem_sim_host_uffd_protect(int uffd, uint64_t start, uint64_t end, bool protect)
+static int continue_once(int uffd, uint64_t start, uint64_t length, uint64_t *done)
 {
-	struct uffdio_writeprotect range = {
-		.range = { start, end - start },
-		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
-	};
-	int64_t result;
-
-	/* EAGAIN: the address space is changing under it. */
-	do
-		result = gmem_sim_raw(SYS_ioctl, sim_argument(uffd), UFFDIO_WRITEPROTECT,
+	struct uffdio_continue range = { .range = { start, length } };
+	int64_t result = gmem_sim_raw(SYS_ioctl, sim_argument(uffd), UFFDIO_CONTINUE,
 				      sim_address(&range), 0, 0, 0);
-	while (result == -EAGAIN || result == -EINTR);
-	return (int)result;
+
+	*done = range.mapped > 0 ? (uint64_t)range.mapped : 0;
+	return *done > 0 ? 0 : (int)result;
+}
+
+int gmem_sim_host_uffd_continue(int uffd, uint64_t start, uint64_t end, uint64_t page_size)
+{
+	uint64_t length = end - start;
+
+	while (start < end) {
+		uint64_t done;
+		int err = continue_once(uffd, start, length, &done);
+
+		if (err == -ENOMEM)
+			return err;
+		/* The address space was changing, which also interrupts. */
+		if (err == -EAGAIN || err == -EINTR)
+			continue;
+		/* The kernel takes no range of several mappings, as the caller may have made it. */
+		if (err == -ENOENT && length > page_size) {
+			length = (length / 2 + page_size - 1) & ~(page_size - 1);
+			continue;
+		}
+		start += err < 0 ? page_size : done;
+		length = end - start;
+	}
+	return 0;
 }
 
 int gmem_sim_host_open_maps(void)

@@ -7,11 +7,14 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#define DEFAULT_MAP_LIMIT 65530u
 
 /*
  * By syscall() and not by the C library's function of the name, also because a sanitizer watches
@@ -178,15 +181,43 @@ int gmem_sim_host_pwrite(int fd, uint64_t buffer, size_t size, uint64_t offset)
 	return transfer(SYS_pwrite64, fd, buffer, size, offset);
 }
 
+uint64_t gmem_sim_host_map_limit(void)
+{
+	char text[32] = "";
+	uint64_t limit = 0;
+	int fd = (int)gmem_sim_raw(SYS_openat, sim_argument(AT_FDCWD),
+				   sim_address("/proc/sys/vm/max_map_count"), O_RDONLY | O_CLOEXEC,
+				   0, 0, 0);
+
+	if (fd >= 0) {
+		gmem_sim_raw(SYS_read, sim_argument(fd), sim_address(text), sizeof(text) - 1, 0, 0,
+			     0);
+		gmem_sim_host_close(fd);
+		limit = strtoull(text, NULL, 10);
+	}
+	return limit ? limit : DEFAULT_MAP_LIMIT;
+}
+
+static uint64_t seek_data(int fd, uint64_t offset)
+{
+	int64_t found = gmem_sim_raw(SYS_lseek, sim_argument(fd), offset, SEEK_DATA, 0, 0, 0);
+
+	return found < 0 ? UINT64_MAX : (uint64_t)found;
+}
+
+/* SEEK_HOLE would look at all that follows, of which there may be a lot. */
 bool gmem_sim_host_next_data(int fd, uint64_t start, uint64_t end, struct sim_span *piece)
 {
-	int64_t first = gmem_sim_raw(SYS_lseek, sim_argument(fd), start, SEEK_DATA, 0, 0, 0);
-	int64_t last;
+	uint64_t page_size = getauxval(AT_PAGESZ);
+	uint64_t first = seek_data(fd, start);
+	uint64_t last = first;
 
-	if (first < 0 || (uint64_t)first >= end)
+	if (first >= end)
 		return false;
-	last = gmem_sim_raw(SYS_lseek, sim_argument(fd), (uint64_t)first, SEEK_HOLE, 0, 0, 0);
-	piece->start = (uint64_t)first;
-	piece->end = last < 0 || (uint64_t)last > end ? end : (uint64_t)last;
+	do
+		last = (last | (page_size - 1)) + 1;
+	while (last < end && last - first < SIM_SCRATCH_SIZE && seek_data(fd, last) == last);
+	piece->start = first;
+	piece->end = last < end ? last : end;
 	return true;
 }

@@ -155,6 +155,8 @@ int gmem_sim_new(uint32_t preset, struct gmem_sim **out)
 	sim->maps = gmem_sim_host_open_maps();
 	sim->host_page_size = (uint64_t)gmem_sim_host_call(GMEM_SYS_GETPAGESIZE, NULL);
 	sim->config.page_size = sim->host_page_size;
+	/* The caller has mappings as well. */
+	sim->config.mappings = gmem_sim_host_map_limit() / 2;
 	err = sim->maps == -EMFILE || sim->maps == -ENFILE ? -EMFILE : 0;
 	if (err == 0)
 		err = choose_sigbus(sim, GMEM_SIM_SIGBUS_AUTO);
@@ -269,6 +271,8 @@ static uint64_t *field_of(struct sim_config *config, uint32_t setting)
 		return &config->bind_error;
 	case GMEM_SIM_SIGBUS:
 		return &config->sigbus;
+	case GMEM_SIM_MAPPINGS:
+		return &config->mappings;
 	case GMEM_SIM_SNP_POLICY:
 		return &config->snp_policy;
 	case GMEM_SIM_SNP_FEATURES:
@@ -297,6 +301,8 @@ static bool is_value(const struct gmem_sim *sim, uint32_t setting, uint64_t valu
 	case GMEM_SIM_NUMA:
 	case GMEM_SIM_SIGBUS:
 		return value <= 2;
+	case GMEM_SIM_MAPPINGS:
+		return value <= INT_MAX;
 	case GMEM_SIM_CREATE_FLAGS:
 		return (value & ~ALL_FLAGS) == 0;
 	case GMEM_SIM_BIND_ERROR:

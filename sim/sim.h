@@ -64,6 +64,7 @@ struct sim_config {
 	uint64_t numa;
 	uint64_t bind_error;
 	uint64_t sigbus;
+	uint64_t mappings;
 	uint64_t snp_policy;
 	uint64_t snp_features;
 	uint64_t snp_pages;
@@ -128,11 +129,11 @@ struct sim_file {
 	struct sim_spans private_pages; /* what the host cannot touch */
 	struct sim_spans assigned;      /* SNP: in the firmware's table */
 	struct sim_spans poisoned;
-	struct sim_spans zeroed;  /* punched by writing zeros: see gmem_sim_file_punch() */
-	struct sim_spans guarded; /* see guard.c */
-	struct sim_spans filled;  /* memory given to untouched pages by guard.c */
-	uint64_t chunk;
-	struct sim_pin *pins; /* sorted by offset */
+	/* Shared pages that have memory and, while they hold zeros, would have none in a kernel. */
+	struct sim_spans zeroed;
+	struct sim_spans guarded; /* windows; see guard.c */
+	uint64_t chunk;           /* what their ends are multiples of */
+	struct sim_pin *pins;     /* sorted by offset */
 	size_t pin_count;
 	size_t pin_room;
 };
@@ -250,7 +251,10 @@ int gmem_sim_host_touch(int fd, uint64_t start, uint64_t end);
 /* 0, or -ENOMEM, -EIO, -EFAULT (buffer); nothing short of size. */
 int gmem_sim_host_pread(int fd, uint64_t buffer, size_t size, uint64_t offset);
 int gmem_sim_host_pwrite(int fd, uint64_t buffer, size_t size, uint64_t offset);
-/* The first piece of [start, end) of the file that holds bytes somebody touched. */
+/*
+ * The first piece of [start, end) of the file that holds bytes somebody touched, as far as one
+ * scratch goes: what follows may be such a piece as well.
+ */
 bool gmem_sim_host_next_data(int fd, uint64_t start, uint64_t end, struct sim_span *piece);
 int64_t gmem_sim_host_mmap(uint64_t address, uint64_t length, int protection, int flags, int fd,
 			   uint64_t offset);
@@ -258,11 +262,20 @@ int gmem_sim_host_munmap(uint64_t address, uint64_t length);
 int gmem_sim_host_mprotect(uint64_t address, uint64_t length, int protection);
 int gmem_sim_host_madvise(uint64_t address, uint64_t length, int advice);
 int gmem_sim_host_mlock(uint64_t address, uint64_t length);
-/* A userfaultfd that raises SIGBUS and can protect shared memory from writes, or a negative errno. */
+/* Pages into and out of page tables, the second also where they are locked. */
+int gmem_sim_host_populate(uint64_t start, uint64_t end);
+int gmem_sim_host_drop(uint64_t start, uint64_t end);
+/* vm.max_map_count */
+uint64_t gmem_sim_host_map_limit(void);
+/*
+ * A userfaultfd that raises SIGBUS for pages of a memfd, missing or in no page table; or a
+ * negative errno.
+ */
 int gmem_sim_host_userfaultfd(void);
 int gmem_sim_host_uffd_register(int uffd, uint64_t start, uint64_t end);
 int gmem_sim_host_uffd_unregister(int uffd, uint64_t start, uint64_t end);
-int gmem_sim_host_uffd_protect(int uffd, uint64_t start, uint64_t end, bool protect);
+/* Pages of the range that have memory into page tables; passes over others. */
+int gmem_sim_host_uffd_continue(int uffd, uint64_t start, uint64_t end, uint64_t page_size);
 
 /*
  * What is mapped at or after address: 1, its bounds and its file (zeros for none); 0 when nothing
@@ -377,11 +390,10 @@ int64_t gmem_sim_get_mempolicy(struct gmem_sim *sim, const uint64_t *arg);
 /* ---- guard.c: keeping the host off private pages of mapped files ---- */
 
 /*
- * To private, in this order: begin (nobody writes to the range any more), then the caller takes
- * the bytes and the memory away, then end. On failure of what is between: cancel.
+ * To private: begin (nobody gets at the range any more), then the caller takes the bytes and the
+ * memory away. On failure of that: cancel.
  */
 int gmem_sim_guard_begin(struct sim_file *file, uint64_t start, uint64_t end);
-void gmem_sim_guard_end(struct sim_file *file, uint64_t start, uint64_t end);
 void gmem_sim_guard_cancel(struct sim_file *file, uint64_t start, uint64_t end);
 /*
  * To shared: prepare, then the caller brings the bytes, then lift, and then the state is set. When
@@ -391,7 +403,7 @@ int gmem_sim_guard_prepare_lift(struct sim_file *file, uint64_t start, uint64_t 
 int gmem_sim_guard_lift(struct sim_file *file, uint64_t start, uint64_t end);
 /* All of a new file, before it can be mapped. */
 int gmem_sim_guard_new_file(struct sim_file *file);
-/* A mapping that is in the table, and mapped with no access so far. */
+/* A mapping that is not in the table yet, and mapped with no access so far. */
 int gmem_sim_guard_mapping(struct sim_mapping *mapping);
 
 /* ---- vcpu.c, guest.c ---- */

@@ -109,6 +109,18 @@ bool gmem_sim_spans_has(const struct sim_spans *spans, uint64_t value)
 	return i < spans->count && spans->span[i].start <= value;
 }
 
+size_t gmem_sim_spans_count(const struct sim_spans *spans, uint64_t start, uint64_t end)
+{
+	size_t first = find(spans, start);
+	size_t last = find(spans, end);
+
+	if (start >= end)
+		return 0;
+	if (last < spans->count && spans->span[last].start < end)
+		last++;
+	return last - first;
+}
+
 bool gmem_sim_spans_next(const struct sim_spans *spans, uint64_t start, uint64_t end,
 			 struct sim_span *piece)
 {

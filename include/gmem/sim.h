@@ -12,13 +12,13 @@
  * through the door (GMEM_SYS_CLOSE): then memory is given back at once, else at the next call
  * that looks. That is known from the host's leases (F_SETLEASE); where it permits none, with
  * fs.leases-enable off or after a change of user, calls through the door are counted instead: all
- * closes and duplicates (F_DUPFD) of such descriptors then have to go through it. Mappings of a guest_memfd made through the door are real memory in which a private
- * page raises SIGBUS (BUS_ADRERR, exact si_addr), and fails a system call that is given it with
- * EFAULT. Bytes of private pages are kept apart: no mapping shows them (but for a moment where a
- * conversion to shared fails half-way, because the host has no memory). A mapping made in
- * another way, or in another process (also a child after fork()), reads private pages as zeros
- * instead, and must touch none: also such a read gives the page memory in the mapped file, and
- * from then on it raises no SIGBUS in this process either. One process, that is, has mappings.
+ * closes and duplicates (F_DUPFD) of such descriptors then have to go through it.
+ *
+ * Mappings of a guest_memfd made through the door are real memory in which a private page raises
+ * SIGBUS (BUS_ADRERR, exact si_addr), and fails a system call that is given it with EFAULT. Bytes of
+ * private pages are kept apart: no mapping shows them. A mapping made in another way, or in another
+ * process (also a child after fork()), sees shared pages as they are, but zeros instead of private
+ * ones, or what others like it have written there; that is gone when the page turns shared.
  *
  * Threads. Memory of plain slots may come by somebody who uses the door or the simulator meanwhile,
  * say a thread that serves a userfaultfd. Arguments of calls on the simulator's descriptors, and
@@ -71,6 +71,7 @@ struct gmem_sim;
 #define GMEM_SIM_SNP_POLICY 13u  /**< policy bits that the firmware supports */
 #define GMEM_SIM_SNP_FEATURES 14u /**< VMSA features that KVM supports (SEV_FEATURES bits) */
 #define GMEM_SIM_SNP_PAGES 15u    /**< pages one LAUNCH_UPDATE does at most; 0: no limit */
+#define GMEM_SIM_MAPPINGS 16u /**< kernel mappings private pages may add: see GMEM_SIM_SIGBUS_* */
 /** @} */
 
 /** @name Values of GMEM_SIM_TRACKING
@@ -94,11 +95,18 @@ struct gmem_sim;
 #define GMEM_SIM_NUMA_ABSENT 2u   /**< a kernel without NUMA: ENOSYS, on any mapping */
 /** @} */
 
-/** @name Values of GMEM_SIM_SIGBUS: how private pages raise it
+/**
+ * @name Values of GMEM_SIM_SIGBUS: how private pages raise it
+ *
+ * Either way neighbours that are private take one piece of the host's limit of mappings
+ * (vm.max_map_count), and so does what is between. With userfaultfd(2), and more than
+ * GMEM_SIM_MAPPINGS such pieces (half of that limit by default; 0 to 2147483647), neighbouring ones
+ * join, and shared pages between them are given memory: up to 1 GiB of a file. With
+ * GMEM_SIM_MAPPINGS of 0 no mapping of a file up to 1 GiB is ever cut, and all of it has memory.
  * @{ */
 #define GMEM_SIM_SIGBUS_AUTO 0u        /**< the first of the two that this host has */
-#define GMEM_SIM_SIGBUS_USERFAULTFD 1u /**< leaves mappings in one piece */
-#define GMEM_SIM_SIGBUS_MAPPING 2u /**< an empty file mapped over them: as many as mappings go */
+#define GMEM_SIM_SIGBUS_USERFAULTFD 1u /**< also in a way that a process without privilege may */
+#define GMEM_SIM_SIGBUS_MAPPING 2u /**< an empty file mapped over them, as far as the limit goes */
 /** @} */
 
 /** @name Flags of a guest's access

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/userfaultfd.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -16,14 +17,14 @@
 
 /* The simulator's system calls come here: one kind of them fails, after somebody has a look. */
 static struct {
-	long number;      /* 0: none */
+	long number;      /* -1: none */
 	long second;      /* its second argument, or -1 for any */
 	const char *path; /* the same, or NULL for any */
 	int error;        /* 0: it is made all the same */
 	unsigned int count;
 	void (*look)(void *opaque);
 	void *opaque;
-} host_failure;
+} host_failure = { .number = -1 };
 
 long syscall(long number, ...)
 {
@@ -64,7 +65,7 @@ static void host_fails(long number, long second, int error)
 /* How often it did. */
 static unsigned int host_works(void)
 {
-	host_failure.number = 0;
+	host_failure.number = -1;
 	return host_failure.count;
 }
 
@@ -330,9 +331,16 @@ static void no_memory(void **state)
 	assert_int_equal(kit_open_descriptors(), before);
 }
 
+struct variant {
+	uint64_t sigbus;
+	uint64_t mappings;
+};
+
 static void new_with_sigbus(struct kit *kit, void **state)
 {
-	const uint64_t settings[] = { GMEM_SIM_SIGBUS, *(const uint64_t *)*state, 0 };
+	const struct variant *variant = *state;
+	const uint64_t settings[] = { GMEM_SIM_SIGBUS, variant->sigbus, GMEM_SIM_MAPPINGS,
+				      variant->mappings, 0 };
 	struct gmem_sim *sim;
 	int err;
 
@@ -391,13 +399,18 @@ static void mixed_range_stays(struct kit *kit, long number, long second, int err
 
 static void host_out_of_memory(void **state)
 {
+	const struct variant *variant = *state;
 	struct kit kit;
 
 	new_with_sigbus(&kit, state);
-	if (*(const uint64_t *)*state == GMEM_SIM_SIGBUS_USERFAULTFD)
-		mixed_range_stays(&kit, SYS_fallocate, FALLOC_FL_KEEP_SIZE, ENOSPC);
-	else
+	if (variant->sigbus == GMEM_SIM_SIGBUS_MAPPING)
 		mixed_range_stays(&kit, SYS_mmap, -1, ENOMEM);
+	else if (variant->mappings)
+		mixed_range_stays(&kit, SYS_ioctl, (long)UFFDIO_UNREGISTER, ENOMEM);
+	else
+		mixed_range_stays(&kit, SYS_fallocate, FALLOC_FL_KEEP_SIZE, ENOSPC);
+	if (variant->sigbus == GMEM_SIM_SIGBUS_USERFAULTFD && !variant->mappings)
+		mixed_range_stays(&kit, SYS_ioctl, (long)UFFDIO_CONTINUE, ENOMEM);
 	mixed_range_stays(&kit, SYS_pwrite64, -1, ENOSPC);
 	kit_free(&kit);
 }
@@ -519,8 +532,9 @@ static void no_leases(void **state)
 
 int main(void)
 {
-	static uint64_t uffd = GMEM_SIM_SIGBUS_USERFAULTFD;
-	static uint64_t mapping = GMEM_SIM_SIGBUS_MAPPING;
+	static struct variant uffd = { GMEM_SIM_SIGBUS_USERFAULTFD, 1000 };
+	static struct variant joined = { GMEM_SIM_SIGBUS_USERFAULTFD, 0 };
+	static struct variant mapping = { GMEM_SIM_SIGBUS_MAPPING, 0 };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(arguments),
 		cmocka_unit_test(nth_call),
@@ -534,6 +548,7 @@ int main(void)
 		{ "no leases, userfaultfd", no_leases, NULL, NULL, &uffd },
 		{ "no leases, mappings", no_leases, NULL, NULL, &mapping },
 		{ "host out of memory, userfaultfd", host_out_of_memory, NULL, NULL, &uffd },
+		{ "host out of memory, joined", host_out_of_memory, NULL, NULL, &joined },
 		{ "host out of memory, mappings", host_out_of_memory, NULL, NULL, &mapping },
 		{ "no descriptor is left, userfaultfd", no_descriptor_is_left, NULL, NULL, &uffd },
 		{ "no descriptor is left, mappings", no_descriptor_is_left, NULL, NULL, &mapping },

@@ -9,12 +9,18 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+struct variant {
+	uint64_t sigbus;
+	uint64_t mappings;
+};
 
 #define PAGES 64
 #define ROUNDS 300
@@ -120,9 +126,10 @@ static void *map_and_unmap(void *opaque)
 	return NULL;
 }
 
-static void start(struct world *world, uint64_t sigbus)
+static void start(struct world *world, const struct variant *variant)
 {
-	const uint64_t settings[] = { GMEM_SIM_SIGBUS, sigbus, 0 };
+	const uint64_t settings[] = { GMEM_SIM_SIGBUS, variant->sigbus, GMEM_SIM_MAPPINGS,
+				      variant->mappings, 0 };
 	unsigned int i;
 
 	memset(world, 0, sizeof(*world));
@@ -151,14 +158,14 @@ static void all_at_once(void **state)
 {
 	static void *(*const others[])(void *) = { touch, touch, write_one, run_guest,
 						   map_and_unmap };
-	uint64_t sigbus = *(const uint64_t *)*state;
+	const struct variant *variant = *state;
 	pthread_t thread[5], converter;
 	struct world world;
 	size_t i;
 
-	if (!is_to_be_had(sigbus))
+	if (!is_to_be_had(variant->sigbus))
 		skip();
-	start(&world, sigbus);
+	start(&world, variant);
 	for (i = 0; i < 5; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, others[i], &world), 0);
 	assert_int_equal(pthread_create(&converter, NULL, convert, &world), 0);
@@ -172,6 +179,61 @@ static void all_at_once(void **state)
 		if (i != DIRTY)
 			assert_byte(world.map + i * PAGE, (int)i);
 	assert_byte(world.map + DIRTY * PAGE, world.written);
+	kit_unmap(&world.kit, world.map, PAGES * PAGE);
+	kit_close(&world.kit, world.fd);
+	kit_free(&world.kit);
+}
+
+/* Pages nobody has touched, beside private ones: both threads are first at some of them. */
+#define FRESH 4096
+
+struct toucher {
+	uint8_t *map;
+	unsigned int *others; /* how far the other is */
+	unsigned int at;
+	unsigned int wrong;
+};
+
+static void *touch_first(void *opaque)
+{
+	struct toucher *toucher = opaque;
+	unsigned int i;
+
+	for (i = 0; i < FRESH; i++) {
+		__atomic_store_n(&toucher->at, i, __ATOMIC_RELEASE);
+		while (__atomic_load_n(toucher->others, __ATOMIC_ACQUIRE) < i)
+			sched_yield();
+		toucher->wrong += kit_get(toucher->map + i * PAGE) != (i % 16 ? 0 : -1);
+	}
+	__atomic_store_n(&toucher->at, FRESH, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void first_touches(void **state)
+{
+	const struct variant *variant = *state;
+	struct toucher toucher[2];
+	struct world world;
+	pthread_t thread;
+	uint8_t *map;
+	unsigned int i;
+	int fd;
+
+	if (!is_to_be_had(variant->sigbus))
+		skip();
+	start(&world, variant);
+	fd = kit_create(&world.kit, FRESH * PAGE, MMAP_FLAG | SHARED_FLAG);
+	map = kit_map(&world.kit, fd, FRESH * PAGE);
+	for (i = 0; i < FRESH; i += 16)
+		assert_int_equal(kit_convert(&world.kit, fd, i * PAGE, PAGE, true, NULL), 0);
+	for (i = 0; i < 2; i++)
+		toucher[i] = (struct toucher){ map, &toucher[1 - i].at, 0, 0 };
+	assert_int_equal(pthread_create(&thread, NULL, touch_first, &toucher[0]), 0);
+	touch_first(&toucher[1]);
+	pthread_join(thread, NULL);
+	assert_int_equal(toucher[0].wrong + toucher[1].wrong, 0);
+	kit_unmap(&world.kit, map, FRESH * PAGE);
+	kit_close(&world.kit, fd);
 	kit_unmap(&world.kit, world.map, PAGES * PAGE);
 	kit_close(&world.kit, world.fd);
 	kit_free(&world.kit);
@@ -347,11 +409,18 @@ static void memory_that_waits_for_the_door(void **state)
 
 int main(void)
 {
-	static uint64_t uffd = GMEM_SIM_SIGBUS_USERFAULTFD;
-	static uint64_t mapping = GMEM_SIM_SIGBUS_MAPPING;
+	static struct variant uffd = { GMEM_SIM_SIGBUS_USERFAULTFD, 1000 };
+	static struct variant joining = { GMEM_SIM_SIGBUS_USERFAULTFD, 20 };
+	static struct variant joined = { GMEM_SIM_SIGBUS_USERFAULTFD, 0 };
+	static struct variant mapping = { GMEM_SIM_SIGBUS_MAPPING, 0 };
 	const struct CMUnitTest tests[] = {
 		{ "all at once, userfaultfd", all_at_once, NULL, NULL, &uffd },
+		{ "all at once, joining", all_at_once, NULL, NULL, &joining },
+		{ "all at once, joined", all_at_once, NULL, NULL, &joined },
 		{ "all at once, mappings", all_at_once, NULL, NULL, &mapping },
+		{ "first touches, userfaultfd", first_touches, NULL, NULL, &uffd },
+		{ "first touches, joined", first_touches, NULL, NULL, &joined },
+		{ "first touches, mappings", first_touches, NULL, NULL, &mapping },
 		cmocka_unit_test(makers),
 		cmocka_unit_test(memory_that_waits_for_the_door),
 	};
