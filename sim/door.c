@@ -12,6 +12,27 @@
 
 #define NOT_OURS INT64_MIN
 
+static int64_t serve_vm_ioctl(struct sim_vm *vm, uint32_t request, uint64_t argument)
+{
+	int64_t result;
+
+	gmem_sim_vm_hold(vm);
+	result = gmem_sim_vm_ioctl(vm, request, argument);
+	gmem_sim_vm_release(vm);
+	return result;
+}
+
+static int64_t serve_vcpu_ioctl(struct sim_vcpu *vcpu, uint32_t request, uint64_t argument)
+{
+	struct sim_vm *vm = vcpu->vm;
+	int64_t result;
+
+	gmem_sim_vm_hold(vm);
+	result = gmem_sim_vcpu_ioctl(vcpu, request, argument);
+	gmem_sim_vm_release(vm);
+	return result;
+}
+
 static int64_t serve_ioctl(struct gmem_sim *sim, struct sim_object *object, const uint64_t *arg)
 {
 	uint32_t request = (uint32_t)arg[1];
@@ -20,9 +41,9 @@ static int64_t serve_ioctl(struct gmem_sim *sim, struct sim_object *object, cons
 	case SIM_SYSTEM:
 		return gmem_sim_system_ioctl(sim, request, arg[2]);
 	case SIM_VM:
-		return gmem_sim_vm_ioctl((struct sim_vm *)(void *)object, request, arg[2]);
+		return serve_vm_ioctl((struct sim_vm *)(void *)object, request, arg[2]);
 	case SIM_VCPU:
-		return gmem_sim_vcpu_ioctl((struct sim_vcpu *)(void *)object, request, arg[2]);
+		return serve_vcpu_ioctl((struct sim_vcpu *)(void *)object, request, arg[2]);
 	default:
 		return request == GMEM_KVM_SET_MEMORY_ATTRIBUTES2
 			       ? gmem_sim_file_set_attributes((struct sim_file *)(void *)object,

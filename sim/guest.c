@@ -76,8 +76,7 @@ static int leave_emulation_failure(const struct access *access)
 
 /*
  * Through the caller's memory, which may not be there, or be brought by somebody who needs the
- * simulator for it: without the lock. The slot may be another afterwards; a vCPU stays, but may
- * have no VM any more.
+ * simulator for it: without the lock. The slot may be another afterwards.
  */
 static int access_user(const struct access *access)
 {
@@ -273,8 +272,6 @@ static int access_all(struct sim_vcpu *vcpu, uint64_t gpa, uint8_t *bytes, uint6
 		err = access_page(&access);
 		if (err == LEFT && vcpu->run->exit_reason == SIM_KVM_EXIT_MMIO)
 			keep(vcpu, gpa, size, flags, done);
-		if (err == 0 && !vcpu->vm)
-			err = -EBADF;
 		done += rest;
 	}
 	return err;
@@ -282,7 +279,7 @@ static int access_all(struct sim_vcpu *vcpu, uint64_t gpa, uint8_t *bytes, uint6
 
 /*
  * Finds the vCPU of a public function's arguments, and has the entry fail where that was asked
- * for: 0, or what to return.
+ * for: 0, or what to return. On success its VM is held.
  */
 static int begin(struct gmem_sim *sim, int vcpu_fd, struct sim_vcpu **vcpu)
 {
@@ -293,14 +290,28 @@ static int begin(struct gmem_sim *sim, int vcpu_fd, struct sim_vcpu **vcpu)
 		return -EBADF;
 	if (gmem_sim_next_failure(sim, GMEM_SYS_IOCTL, GMEM_KVM_RUN, 0, &failure))
 		return failure.error;
+	gmem_sim_vm_hold((*vcpu)->vm);
 	return 0;
+}
+
+static int access_guest(struct sim_vcpu *vcpu, uint64_t gpa, uint8_t *bytes, uint64_t size,
+			uint32_t flags)
+{
+	int err;
+
+	if (flags & GMEM_SIM_SMM && gmem_sim_address_spaces(vcpu->vm) == 1)
+		return -EINVAL;
+	err = enter(vcpu);
+	if (err != 0)
+		return err;
+	return access_all(vcpu, gpa, bytes, size, flags, resume(vcpu, gpa, bytes, size, flags));
 }
 
 int gmem_sim_guest_access(struct gmem_sim *sim, int vcpu_fd, uint64_t gpa, void *buf, uint64_t size,
 			  uint32_t flags)
 {
 	struct sim_vcpu *vcpu;
-	uint64_t end, done;
+	uint64_t end;
 	int err;
 
 	if (!sim || !buf || size == 0 || size > LARGEST_ACCESS || flags & ~ALL_FLAGS ||
@@ -310,13 +321,9 @@ int gmem_sim_guest_access(struct gmem_sim *sim, int vcpu_fd, uint64_t gpa, void 
 		return -EIO;
 	pthread_mutex_lock(&sim->mutex);
 	err = begin(sim, vcpu_fd, &vcpu);
-	if (err == 0 && flags & GMEM_SIM_SMM && gmem_sim_address_spaces(vcpu->vm) == 1)
-		err = -EINVAL;
-	if (err == 0)
-		err = enter(vcpu);
 	if (err == 0) {
-		done = resume(vcpu, gpa, buf, size, flags);
-		err = access_all(vcpu, gpa, buf, size, flags, done);
+		err = access_guest(vcpu, gpa, buf, size, flags);
+		gmem_sim_vm_release(vcpu->vm);
 	}
 	pthread_mutex_unlock(&sim->mutex);
 	return err;
@@ -350,10 +357,12 @@ int gmem_sim_guest_map_gpa_range(struct gmem_sim *sim, int vcpu_fd, uint64_t gpa
 		return -EIO;
 	pthread_mutex_lock(&sim->mutex);
 	err = begin(sim, vcpu_fd, &vcpu);
-	if (err == 0)
+	if (err == 0) {
 		err = enter(vcpu);
-	if (err == 0)
-		err = leave_hypercall(vcpu, gpa, pages, attributes);
+		if (err == 0)
+			err = leave_hypercall(vcpu, gpa, pages, attributes);
+		gmem_sim_vm_release(vcpu->vm);
+	}
 	pthread_mutex_unlock(&sim->mutex);
 	return err;
 }
@@ -417,8 +426,6 @@ int gmem_sim_vcpu_pre_fault(struct sim_vcpu *vcpu, uint64_t argument)
 		err = pre_fault_page(vcpu, range.gpa + done, &known);
 		if (err == 0)
 			done += sim->config.page_size;
-		if (!vcpu->vm)
-			err = -EBADF;
 	}
 	range.gpa += done;
 	range.size -= done;

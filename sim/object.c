@@ -178,6 +178,8 @@ static bool vm_is_kept(const struct sim_vm *vm)
 	const struct sim_file *file;
 	size_t i;
 
+	if (vm->holds > 0)
+		return true;
 	for (i = 0; i < vm->vcpu_count; i++)
 		if (vm->vcpus[i]->object.own_fd >= 0)
 			return true;
@@ -222,4 +224,16 @@ void gmem_sim_sweep(struct gmem_sim *sim)
 		*link = vm->next;
 		gmem_sim_vm_free(vm);
 	}
+}
+
+void gmem_sim_vm_hold(struct sim_vm *vm)
+{
+	vm->holds++;
+}
+
+void gmem_sim_vm_release(struct sim_vm *vm)
+{
+	/* Its last descriptor may have gone meanwhile, and a sweep have passed over it. */
+	if (--vm->holds == 0 && vm->object.own_fd < 0)
+		gmem_sim_sweep(vm->sim);
 }

@@ -96,6 +96,7 @@ struct sim_vm {
 	struct sim_vm *next;
 	struct gmem_sim *sim;
 	uint32_t type;
+	unsigned int holds; /* calls that have it in hand: it stays, whoever closes what meanwhile */
 	bool is_launched;
 	bool exits_on_map_gpa_range;
 	struct sim_slot *slots; /* sorted by address space and gpa */
@@ -310,8 +311,11 @@ struct sim_vm *gmem_sim_find_vm(struct gmem_sim *sim, int fd);
 struct sim_vcpu *gmem_sim_find_vcpu(struct gmem_sim *sim, int fd);
 struct sim_file *gmem_sim_find_file(struct gmem_sim *sim, int fd);
 
-/* Frees what nobody has open any more. */
+/* Frees what nobody has open any more, but for VMs that are held. */
 void gmem_sim_sweep(struct gmem_sim *sim);
+/* Around whatever sweeps, or lets go of the lock, with a VM in hand. */
+void gmem_sim_vm_hold(struct sim_vm *vm);
+void gmem_sim_vm_release(struct sim_vm *vm);
 
 /* ---- vm.c ---- */
 int gmem_sim_vm_create(struct gmem_sim *sim, uint32_t type);

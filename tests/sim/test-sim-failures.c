@@ -415,6 +415,54 @@ static void host_out_of_memory(void **state)
 	kit_free(&kit);
 }
 
+static void close_behind_the_door(void *opaque)
+{
+	struct kit *kit = opaque;
+
+	if (kit->vm >= 0) {
+		close(kit->vm);
+		close(kit->vcpu);
+	}
+	kit->vm = -1;
+}
+
+/* Everybody's last descriptor of a VM goes while a call has the VM in hand. */
+static void closed_in_the_middle(void **state)
+{
+	static uint8_t byte = 1;
+	unsigned int before;
+	struct kit kit;
+	int fd;
+
+	(void)state;
+	before = kit_open_descriptors();
+	kit_new(&kit, GMEM_SIM_IN_PLACE, SW);
+	host_fails(SYS_process_vm_readv, -1, 0);
+	host_failure.look = close_behind_the_door;
+	host_failure.opaque = &kit;
+	fd = kit_create(&kit, 16 * PAGE, MMAP_FLAG | SHARED_FLAG);
+	assert_int_not_equal(host_works(), 0);
+	assert_true(fd >= 0);
+	assert_int_equal(kit_convert(&kit, fd, 0, PAGE, true, NULL), 0);
+	kit_close(&kit, fd);
+	gmem_sim_free(kit.sim);
+	assert_int_equal(kit_open_descriptors(), before);
+
+	kit_new(&kit, GMEM_SIM_IN_PLACE, SW);
+	assert_int_equal(kit_set_slot(&kit, 0, 0, 0, PAGE, &byte - (uintptr_t)&byte % PAGE, -1, 0),
+			 0);
+	fd = gmem_sim_open_system(kit.sim);
+	host_fails(SYS_process_vm_readv, -1, 0);
+	host_failure.look = close_behind_the_door;
+	host_failure.opaque = &kit;
+	assert_int_equal(gmem_sim_guest_access(kit.sim, kit.vcpu, 0, &byte, 1, 0), 0);
+	assert_int_not_equal(host_works(), 0);
+	assert_int_equal(kit_close(&kit, fd), 0);
+	assert_int_equal(gmem_sim_guest_access(kit.sim, kit.vcpu, 0, &byte, 1, 0), -EBADF);
+	gmem_sim_free(kit.sim);
+	assert_int_equal(kit_open_descriptors(), before);
+}
+
 /* Memory of the caller's own, where a mapping was that he has replaced without the door. */
 static uint8_t *replace(struct kit *kit, int fd)
 {
@@ -545,6 +593,7 @@ int main(void)
 		cmocka_unit_test(recorder),
 		cmocka_unit_test(no_memory),
 		cmocka_unit_test(one_look_an_access),
+		cmocka_unit_test(closed_in_the_middle),
 		{ "no leases, userfaultfd", no_leases, NULL, NULL, &uffd },
 		{ "no leases, mappings", no_leases, NULL, NULL, &mapping },
 		{ "host out of memory, userfaultfd", host_out_of_memory, NULL, NULL, &uffd },
