@@ -145,28 +145,56 @@ static int populate_part(struct gmem_sim *sim, const struct sim_mapping *mapping
 	return gmem_sim_host_populate(part->start, part->end);
 }
 
+/* What the caller has made of it since it was mapped, in one piece from start on. */
+static void find_protection(const struct gmem_sim *sim, const struct sim_mapping *mapping,
+			    const struct sim_span *part, struct sim_span *piece, int *protection)
+{
+	struct sim_host_vma vma;
+
+	*piece = *part;
+	*protection = mapping->protection;
+	if (gmem_sim_host_next_vma(sim->maps, part->start, &vma) != 1 || vma.start > part->start)
+		return;
+	*protection = vma.protection;
+	if (vma.end < part->end)
+		piece->end = vma.end;
+}
+
+/* Another file in the place of a part, with the protection that is there. */
+static int replace_part(const struct gmem_sim *sim, const struct sim_mapping *mapping,
+			const struct sim_span *part, int fd)
+{
+	struct sim_span rest = *part;
+
+	while (rest.start < rest.end) {
+		/* Offsets as in the file, so that neighbours join. */
+		uint64_t offset = mapping->offset + (rest.start - mapping->start);
+		struct sim_span piece;
+		int protection;
+
+		find_protection(sim, mapping, &rest, &piece, &protection);
+		if (gmem_sim_host_mmap(piece.start, piece.end - piece.start, protection,
+				       MAP_SHARED | MAP_FIXED, fd, offset) < 0)
+			return -ENOMEM;
+		rest.start = piece.end;
+	}
+	return 0;
+}
+
 static int cover_part(struct gmem_sim *sim, const struct sim_mapping *mapping,
 		      const struct sim_span *part)
 {
-	uint64_t offset = mapping->offset + (part->start - mapping->start);
-
-	/* Offsets as in the file, so that neighbours join. */
-	return gmem_sim_host_mmap(part->start, part->end - part->start, mapping->protection,
-				  MAP_SHARED | MAP_FIXED, sim->empty_fd, offset) < 0
-		       ? -ENOMEM
-		       : 0;
+	return replace_part(sim, mapping, part, sim->empty_fd);
 }
 
 static int uncover_part(struct gmem_sim *sim, const struct sim_mapping *mapping,
 			const struct sim_span *part)
 {
-	uint64_t offset = mapping->offset + (part->start - mapping->start);
 	uint64_t length = part->end - part->start;
+	int err = replace_part(sim, mapping, part, mapping->file->object.own_fd);
 
-	(void)sim;
-	if (gmem_sim_host_mmap(part->start, length, mapping->protection, MAP_SHARED | MAP_FIXED,
-			       mapping->file->object.own_fd, offset) < 0)
-		return -ENOMEM;
+	if (err < 0)
+		return err;
 	if (mapping->dont_fork)
 		gmem_sim_host_madvise(part->start, length, MADV_DONTFORK);
 	if (mapping->dont_dump)

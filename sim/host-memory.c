@@ -22,6 +22,9 @@
 #define SIM_USERFAULTFD_IOC_NEW 0xaa00u
 #define SIM_PROCMAP_QUERY 0xc0686611u
 #define SIM_PROCMAP_COVERING_OR_NEXT 0x10u
+#define SIM_PROCMAP_READABLE 1u
+#define SIM_PROCMAP_WRITABLE 2u
+#define SIM_PROCMAP_EXECUTABLE 4u
 
 struct procmap_query {
 	uint64_t size;
@@ -211,7 +214,12 @@ static bool parse_line(char *line, struct sim_host_vma *vma)
 	if (*at++ != '-')
 		return false;
 	vma->end = strtoull(at, &at, 16);
-	at = strchr(at + 1, ' '); /* after the permissions */
+	if (*at++ != ' ' || strlen(at) < 4)
+		return false;
+	vma->protection = *at++ == 'r' ? PROT_READ : 0;
+	vma->protection |= *at++ == 'w' ? PROT_WRITE : 0;
+	vma->protection |= *at++ == 'x' ? PROT_EXEC : 0;
+	at = strchr(at, ' ');
 	if (!at)
 		return false;
 	strtoull(at, &at, 16);
@@ -274,6 +282,9 @@ int gmem_sim_host_next_vma(int maps, uint64_t address, struct sim_host_vma *vma)
 	vma->end = query.vma_end;
 	vma->device = makedev(query.dev_major, query.dev_minor);
 	vma->inode = query.inode;
+	vma->protection = query.vma_flags & SIM_PROCMAP_READABLE ? PROT_READ : 0;
+	vma->protection |= query.vma_flags & SIM_PROCMAP_WRITABLE ? PROT_WRITE : 0;
+	vma->protection |= query.vma_flags & SIM_PROCMAP_EXECUTABLE ? PROT_EXEC : 0;
 	return 1;
 }
 

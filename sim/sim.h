@@ -287,6 +287,7 @@ struct sim_host_vma {
 	uint64_t end;
 	dev_t device;
 	ino_t inode;
+	int protection;
 };
 int gmem_sim_host_open_maps(void);
 int gmem_sim_host_next_vma(int maps, uint64_t address, struct sim_host_vma *vma);

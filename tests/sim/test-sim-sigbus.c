@@ -409,6 +409,37 @@ static void host_cannot_touch_without_init_shared(void **state)
 	kit_free(&kit);
 }
 
+/* What the caller protects stays so, whatever turned private and back meanwhile. */
+static void protected_by_the_caller(void **state)
+{
+	struct kit kit;
+	uint8_t *map;
+	int fd;
+
+	start(&kit, state, GMEM_SIM_IN_PLACE, SW);
+	fd = kit_create(&kit, P(16), MMAP_FLAG | SHARED_FLAG);
+	map = kit_map(&kit, fd, P(16));
+	memset(map, 5, P(16));
+	assert_int_equal(mprotect(map + P(2), P(2), PROT_READ), 0);
+	assert_int_equal(kit_convert(&kit, fd, P(1), P(8), true, NULL), 0);
+	assert_private(map + P(2));
+	assert_int_equal(mprotect(map + P(4), P(2), PROT_NONE), 0);
+	assert_int_equal(kit_convert(&kit, fd, P(1), P(8), false, NULL), 0);
+	assert_int_equal(kit_write(map + P(1), 6), TOUCH_DONE);
+	assert_byte(map + P(2), 5);
+	assert_int_equal(kit_write(map + P(3), 6), TOUCH_OTHER);
+	assert_int_equal(kit_get(map + P(4)), -2);
+	assert_int_equal(kit_get(map + P(5)), -2);
+	assert_int_equal(kit_write(map + P(6), 6), TOUCH_DONE);
+	assert_int_equal(mprotect(map, P(16), PROT_READ | PROT_WRITE), 0);
+	assert_byte(map + P(5), 5);
+	assert_int_equal(kit_write(map + P(3), 6), TOUCH_DONE);
+	assert_byte(map + P(3), 6);
+	kit_unmap(&kit, map, P(16));
+	kit_close(&kit, fd);
+	kit_free(&kit);
+}
+
 /* The child has no guard: it sees none of the bytes, and leaves the parent's as it was. */
 static void read_and_written_by_a_child(void **state)
 {
@@ -461,6 +492,7 @@ static void read_and_written_by_a_child(void **state)
 		CASE(populate_passes_over_private_pages, variant), CASE(fixed_mappings, variant),  \
 		CASE(replaced_behind_the_door, variant), CASE(punching, variant),                  \
 		CASE(last_reference, variant), CASE(read_and_written_by_a_child, variant),         \
+		CASE(protected_by_the_caller, variant),                                            \
 		CASE(host_cannot_touch_without_init_shared, variant)
 
 int main(void)
