@@ -82,13 +82,17 @@ static int access_user(const struct access *access)
 {
 	struct gmem_sim *sim = access->vcpu->vm->sim;
 	uint64_t address = access->slot->userspace_addr + (access->gpa - access->slot->gpa);
+	bool is_write = access->flags & GMEM_SIM_WRITE;
 	int err;
 
 	pthread_mutex_unlock(&sim->mutex);
-	err = access->flags & GMEM_SIM_WRITE
-		      ? gmem_sim_copy_out(sim, address, access->bytes, access->size)
-		      : gmem_sim_copy_in(sim, access->bytes, address, access->size);
+	err = is_write ? gmem_sim_copy_out(sim, address, access->bytes, access->size)
+		       : gmem_sim_copy_in(sim, access->bytes, address, access->size);
 	pthread_mutex_lock(&sim->mutex);
+	/* After the bytes, or whoever asks between the two would never hear of them. */
+	if (err == 0 && is_write)
+		err = gmem_sim_slot_mark_dirty(access->vcpu->vm,
+					       access->flags & GMEM_SIM_SMM ? 1 : 0, access->gpa);
 	return err;
 }
 

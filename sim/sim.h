@@ -89,6 +89,7 @@ struct sim_slot {
 	struct sim_file *file; /* NULL: plain, or gone; S5 */
 	uint64_t file_offset;
 	uint64_t file_flags;
+	struct sim_spans dirty; /* as offsets in the slot; LOG_DIRTY_PAGES */
 };
 
 struct sim_vm {
@@ -151,6 +152,7 @@ struct sim_vcpu {
 	bool has_result;
 	uint64_t result;
 	bool is_terminated;
+	bool is_protected; /* its registers are the guest's alone */
 	/* The access that left for MMIO, to be recognised when it comes again. */
 	struct {
 		bool is_valid;
@@ -336,6 +338,10 @@ int gmem_sim_set_slot(struct sim_vm *vm, uint64_t argument, bool is_second);
 struct sim_slot *gmem_sim_slot_at(const struct sim_vm *vm, uint32_t address_space, uint64_t gpa);
 /* The slot that a page of the file is bound to, or NULL. */
 const struct sim_slot *gmem_sim_slot_of_page(const struct sim_file *file, uint64_t offset);
+/* The guest has written to the page. 0, -ENOMEM */
+int gmem_sim_slot_mark_dirty(struct sim_vm *vm, uint32_t address_space, uint64_t gpa);
+int gmem_sim_get_dirty_log(struct sim_vm *vm, uint64_t argument);
+void gmem_sim_slots_free(struct sim_vm *vm);
 void gmem_sim_slots_forget_file(struct sim_vm *vm, const struct sim_file *file);
 
 /* ---- file.c: guest_memfd ---- */

@@ -187,6 +187,86 @@ static int bind_file(struct sim_vm *vm, const struct gmem_kvm_userspace_memory_r
 	return 0;
 }
 
+/* Slots are copied and moved as they are: this is for one that goes. */
+static void stop_log(struct sim_slot *slot)
+{
+	gmem_sim_spans_free(&slot->dirty);
+}
+
+int gmem_sim_slot_mark_dirty(struct sim_vm *vm, uint32_t address_space, uint64_t gpa)
+{
+	struct sim_slot *slot = gmem_sim_slot_at(vm, address_space, gpa);
+	uint64_t offset;
+
+	if (!slot || !(slot->flags & GMEM_KVM_MEM_LOG_DIRTY_PAGES))
+		return 0;
+	offset = sim_page_floor(vm->sim, gpa) - slot->gpa;
+	return gmem_sim_spans_add(&slot->dirty, offset, offset + vm->sim->config.page_size);
+}
+
+/* 64 pages of the slot, the first of which is at offset. */
+static uint64_t dirty_word(const struct sim_slot *slot, uint64_t offset, uint64_t page_size)
+{
+	uint64_t end = offset + 64 * page_size;
+	uint64_t word = 0;
+	struct sim_span piece;
+	uint64_t at;
+
+	for (at = offset; gmem_sim_spans_next(&slot->dirty, at, end, &piece); at = piece.end)
+		for (at = piece.start; at < piece.end; at += page_size)
+			word |= UINT64_C(1) << (at - offset) / page_size;
+	return word;
+}
+
+static int copy_log(struct gmem_sim *sim, const struct sim_slot *slot, uint64_t bitmap)
+{
+	uint64_t page_size = sim->config.page_size;
+	uint64_t words[512];
+	size_t count = 0;
+	uint64_t offset;
+
+	for (offset = 0; offset < slot->size; offset += 64 * page_size) {
+		words[count++] = dirty_word(slot, offset, page_size);
+		if (count < sizeof(words) / sizeof(words[0]) &&
+		    slot->size - offset > 64 * page_size)
+			continue;
+		if (gmem_sim_copy_out(sim, bitmap, words, count * sizeof(words[0])) < 0)
+			return -EFAULT;
+		bitmap += count * sizeof(words[0]);
+		count = 0;
+	}
+	return 0;
+}
+
+/* What is told is forgotten, also where it could not be told. */
+int gmem_sim_get_dirty_log(struct sim_vm *vm, uint64_t argument)
+{
+	struct gmem_kvm_dirty_log log;
+	struct sim_slot *slot;
+	int err;
+
+	if (gmem_sim_copy_in(vm->sim, &log, argument, sizeof(log)) < 0)
+		return -EFAULT;
+	if (address_space_of(log.slot) >= gmem_sim_address_spaces(vm) ||
+	    (log.slot & SLOT_MASK) >= vm->sim->config.slots)
+		return -EINVAL;
+	slot = find_number(vm, log.slot);
+	if (!slot || !(slot->flags & GMEM_KVM_MEM_LOG_DIRTY_PAGES))
+		return -ENOENT;
+	err = copy_log(vm->sim, slot, log.dirty_bitmap);
+	gmem_sim_spans_free(&slot->dirty);
+	return err;
+}
+
+void gmem_sim_slots_free(struct sim_vm *vm)
+{
+	size_t i;
+
+	for (i = 0; i < vm->slot_count; i++)
+		stop_log(&vm->slots[i]);
+	free(vm->slots);
+}
+
 static void remove_slot(struct sim_vm *vm, const struct sim_slot *slot)
 {
 	size_t i = (size_t)(slot - vm->slots);
@@ -246,6 +326,8 @@ static void move_slot(struct sim_vm *vm, const struct sim_slot *old,
 	remove_slot(vm, old);
 	moved.gpa = region->guest_phys_addr;
 	moved.flags = region->flags;
+	if (!(moved.flags & GMEM_KVM_MEM_LOG_DIRTY_PAGES))
+		stop_log(&moved);
 	insert_slot(vm, &moved);
 }
 
@@ -268,12 +350,14 @@ static int set_slot(struct sim_vm *vm, const struct gmem_kvm_userspace_memory_re
 	case CHANGE_ADD:
 		return add_slot(vm, region);
 	case CHANGE_DELETE:
+		stop_log(old);
 		remove_slot(vm, old);
 		return 0;
 	case CHANGE_MOVE:
 		move_slot(vm, old, region);
 		return 0;
 	case CHANGE_FLAGS:
+		stop_log(old);
 		old->flags = region->flags;
 		return 0;
 	default:

@@ -16,10 +16,12 @@ static int measure_vcpus(struct sim_vm *vm, struct sim_snp *snp, uint32_t sev_fd
 	if (count > 0 && !gmem_sim_snp_is_open(sev_fd))
 		return -EBADF;
 	for (size_t i = 0; i < count; i++) {
-		gmem_sim_snp_vmsa_build(gmem_sim_vcpu_get_state(gmem_sim_vm_get_vcpu(vm, i)),
-					snp->vmsa_features, &vmsa);
+		struct sim_vcpu *vcpu = gmem_sim_vm_get_vcpu(vm, i);
+
+		gmem_sim_snp_vmsa_build(gmem_sim_vcpu_get_state(vcpu), snp->vmsa_features, &vmsa);
 		gmem_sim_snp_digest_extend(snp->digest, SNP_PAGE_VMSA, SNP_VMSA_GPA, &vmsa);
 		snp->vmsas_measured = true;
+		gmem_sim_vcpu_set_protected(vcpu);
 	}
 	return 0;
 }

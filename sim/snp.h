@@ -57,10 +57,7 @@ struct sim_snp *gmem_sim_vm_get_snp(const struct sim_vm *vm);
 void gmem_sim_vm_set_snp(struct sim_vm *vm, struct sim_snp *snp);
 bool gmem_sim_vm_tracks_per_file(const struct sim_vm *vm);
 
-/*
- * FINISH succeeded: from now on conversions of this VM's pages destroy contents, and the vCPUs'
- * registers are the guest's alone (KVM_SET_REGS and its like fail).
- */
+/* FINISH succeeded: from now on conversions of this VM's pages destroy contents. */
 void gmem_sim_vm_set_launched(struct sim_vm *vm);
 
 /* ---- Settings: GMEM_SIM_SNP_*, and the limits of gmem_sim_limit_cpuid(). ---- */
@@ -128,6 +125,11 @@ struct sim_vcpu_state {
 /* Number of vCPUs, and the one at index, in the order of their creation. */
 size_t gmem_sim_vm_vcpu_count(const struct sim_vm *vm);
 struct sim_vcpu *gmem_sim_vm_get_vcpu(const struct sim_vm *vm, size_t index);
+/*
+ * Its VMSA is encrypted, whatever comes of FINISH: from now on the registers are the guest's alone
+ * (KVM_SET_REGS and its like fail).
+ */
+void gmem_sim_vcpu_set_protected(struct sim_vcpu *vcpu);
 uint32_t gmem_sim_vcpu_get_id(const struct sim_vcpu *vcpu);
 const struct sim_vcpu_state *gmem_sim_vcpu_get_state(const struct sim_vcpu *vcpu);
 

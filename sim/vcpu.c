@@ -316,7 +316,7 @@ int64_t gmem_sim_vcpu_ioctl(struct sim_vcpu *vcpu, uint32_t request, uint64_t ar
 	case SIM_KVM_SET_MSRS:
 		return msrs(vcpu, argument, true);
 	default:
-		if (vcpu->vm->type == GMEM_KVM_VM_TYPE_SNP && vcpu->vm->is_launched)
+		if (vcpu->is_protected)
 			return -EINVAL;
 		return state_ioctl(vcpu, request, argument);
 	}
@@ -330,6 +330,11 @@ size_t gmem_sim_vm_vcpu_count(const struct sim_vm *vm)
 struct sim_vcpu *gmem_sim_vm_get_vcpu(const struct sim_vm *vm, size_t index)
 {
 	return index < vm->vcpu_count ? vm->vcpus[index] : NULL;
+}
+
+void gmem_sim_vcpu_set_protected(struct sim_vcpu *vcpu)
+{
+	vcpu->is_protected = true;
 }
 
 uint32_t gmem_sim_vcpu_get_id(const struct sim_vcpu *vcpu)

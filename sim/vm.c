@@ -75,7 +75,7 @@ void gmem_sim_vm_free(struct sim_vm *vm)
 	gmem_sim_object_close(sim, &vm->object);
 	gmem_sim_spans_free(&vm->private_addresses);
 	free(vm->vcpus);
-	free(vm->slots);
+	gmem_sim_slots_free(vm);
 	free(vm);
 }
 
@@ -210,6 +210,8 @@ int64_t gmem_sim_vm_ioctl(struct sim_vm *vm, uint32_t request, uint64_t argument
 		return gmem_sim_set_slot(vm, argument, false);
 	case GMEM_KVM_SET_USER_MEMORY_REGION2:
 		return gmem_sim_set_slot(vm, argument, true);
+	case GMEM_KVM_GET_DIRTY_LOG:
+		return gmem_sim_get_dirty_log(vm, argument);
 	case GMEM_KVM_SET_MEMORY_ATTRIBUTES:
 		return gmem_sim_vm_set_attributes(vm, argument);
 	case GMEM_KVM_CREATE_GUEST_MEMFD:

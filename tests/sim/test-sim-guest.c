@@ -138,6 +138,55 @@ static void plain_slots_change(void **state)
 	kit_free(&kit);
 }
 
+static int dirty_log(struct kit *kit, uint32_t slot, uint64_t *bitmap)
+{
+	struct gmem_kvm_dirty_log log = { .slot = slot, .dirty_bitmap = (uintptr_t)bitmap };
+
+	return kit_ioctl(kit, kit->vm, GMEM_KVM_GET_DIRTY_LOG, &log);
+}
+
+/* Of 70 pages: two words, and not more. */
+static void dirty_log_is_told_once(void **state)
+{
+	const uint32_t log = GMEM_KVM_MEM_LOG_DIRTY_PAGES;
+	uint64_t bitmap[3] = { 1, 1, 7 };
+	struct kit kit;
+	uint8_t *map;
+
+	(void)state;
+	kit_new(&kit, GMEM_SIM_LINUX_6_18, 0);
+	map = mmap(NULL, 70 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(map, MAP_FAILED);
+	assert_int_equal(kit_set_slot(&kit, 3, log, MIB, 70 * PAGE, map, -1, 0), 0);
+	assert_int_equal(kit_guest_write(&kit, MIB + 5 * PAGE + 9, 1, 0), 0);
+	assert_int_equal(kit_guest_write(&kit, MIB + 69 * PAGE, 1, GMEM_SIM_EMULATE), 0);
+	map[6 * PAGE] = 1;
+	assert_int_equal(dirty_log(&kit, 3, bitmap), 0);
+	assert_int_equal(bitmap[0], 1 << 5);
+	assert_int_equal(bitmap[1], 1 << 5);
+	assert_int_equal(bitmap[2], 7);
+	assert_int_equal(dirty_log(&kit, 3, bitmap), 0);
+	assert_int_equal(bitmap[0] | bitmap[1], 0);
+	/* A slot that moves takes it along, one that is switched off and on does not. */
+	assert_int_equal(kit_guest_write(&kit, MIB, 1, 0), 0);
+	assert_int_equal(kit_set_slot(&kit, 3, log, 2 * MIB, 70 * PAGE, map, -1, 0), 0);
+	assert_int_equal(dirty_log(&kit, 3, bitmap), 0);
+	assert_int_equal(bitmap[0], 1);
+	assert_int_equal(kit_guest_write(&kit, 2 * MIB, 1, 0), 0);
+	assert_int_equal(kit_set_slot(&kit, 3, 0, 2 * MIB, 70 * PAGE, map, -1, 0), 0);
+	assert_int_equal(dirty_log(&kit, 3, bitmap), -ENOENT);
+	assert_int_equal(kit_set_slot(&kit, 3, log, 2 * MIB, 70 * PAGE, map, -1, 0), 0);
+	assert_int_equal(dirty_log(&kit, 3, bitmap), 0);
+	assert_int_equal(bitmap[0], 0);
+	assert_int_equal(dirty_log(&kit, 4, bitmap), -ENOENT);
+	assert_int_equal(dirty_log(&kit, 32764, bitmap), -EINVAL);
+	assert_int_equal(dirty_log(&kit, 2 << 16, bitmap), -EINVAL);
+	assert_int_equal(dirty_log(&kit, 3, NULL), -EFAULT);
+	assert_int_equal(kit_guest_write(&kit, 2 * MIB, 1, 0), 0);
+	kit_free(&kit);
+	munmap(map, 70 * PAGE);
+}
+
 static void access_arguments(void **state)
 {
 	uint8_t byte = 0;
@@ -669,6 +718,7 @@ int main(void)
 		cmocka_unit_test(slot_refusals),
 		cmocka_unit_test(bind_error_of_6_18),
 		cmocka_unit_test(plain_slots_change),
+		cmocka_unit_test(dirty_log_is_told_once),
 		cmocka_unit_test(access_arguments),
 		cmocka_unit_test(mmio),
 		cmocka_unit_test(readonly_slot),

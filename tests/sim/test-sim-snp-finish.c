@@ -223,6 +223,32 @@ static void finish_cannot_be_tried_again(void **state)
 	guest_free(&guest);
 }
 
+static int try_registers(struct guest *guest, int vcpu)
+{
+	struct sim_kvm_regs regs;
+
+	return (int)guest_ioctl(guest, vcpu, SIM_KVM_GET_REGS, &regs);
+}
+
+/* With its VMSA, and not with the launch, a vCPU's registers become the guest's alone. */
+static void registers_are_locked_by_a_finish_that_fails(void **state)
+{
+	struct guest guest;
+	uint32_t error;
+	struct id id;
+	int late;
+
+	prepare(&guest, GUEST_POLICY);
+	get_id(&id, "digest");
+	assert_int_equal(try_registers(&guest, guest.vcpu[0]), 0);
+	assert_int_equal(finish(&guest, &id, &error), -EIO);
+	assert_int_equal(error, 0xb);
+	assert_int_equal(try_registers(&guest, guest.vcpu[0]), -EINVAL);
+	late = guest_add_vcpu(&guest);
+	assert_int_equal(try_registers(&guest, late), 0);
+	guest_free(&guest);
+}
+
 /* What KVM finds wrong before it touches a vCPU leaves all as it was. */
 static void finish_refused_before_vmsas(void **state)
 {
@@ -342,6 +368,7 @@ int main(void)
 		cmocka_unit_test(keys_of_an_unknown_kind),
 		cmocka_unit_test(signature_longer_than_the_curve),
 		cmocka_unit_test(finish_cannot_be_tried_again),
+		cmocka_unit_test(registers_are_locked_by_a_finish_that_fails),
 		cmocka_unit_test(finish_refused_before_vmsas),
 		cmocka_unit_test(finish_id_block_out_of_reach),
 		cmocka_unit_test(finish_takes_what_it_does_not_measure),
