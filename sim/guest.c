@@ -199,10 +199,28 @@ static int judge_hypercall(struct sim_vcpu *vcpu)
 	return 0;
 }
 
+/* E5 */
+static int judge_certs(struct sim_vcpu *vcpu)
+{
+	uint64_t result = vcpu->run->snp_req_certs.ret;
+
+	if (!vcpu->has_certs)
+		return 0;
+	vcpu->has_certs = false;
+	if (result != 0 && result != ENOSPC && result != EAGAIN && result != EIO)
+		return -EINVAL;
+	vcpu->has_result = true;
+	vcpu->result = result;
+	return 0;
+}
+
 /* What KVM_RUN does before the guest runs: 0, LEFT, or a negative errno. */
 static int enter(struct sim_vcpu *vcpu)
 {
 	int err = judge_hypercall(vcpu);
+
+	if (err == 0)
+		err = judge_certs(vcpu);
 
 	if (err < 0)
 		return err;
@@ -365,6 +383,41 @@ int gmem_sim_guest_map_gpa_range(struct gmem_sim *sim, int vcpu_fd, uint64_t gpa
 		err = enter(vcpu);
 		if (err == 0)
 			err = leave_hypercall(vcpu, gpa, pages, attributes);
+		gmem_sim_vm_release(vcpu->vm);
+	}
+	pthread_mutex_unlock(&sim->mutex);
+	return err;
+}
+
+static int leave_certs(struct sim_vcpu *vcpu, uint64_t gpa, uint64_t pages)
+{
+	struct sim_kvm_run *run = vcpu->run;
+
+	if (!vcpu->vm->exits_on_req_certs)
+		return -EOPNOTSUPP;
+	run->exit_reason = SIM_KVM_EXIT_SNP_REQ_CERTS;
+	run->snp_req_certs.gpa = gpa;
+	run->snp_req_certs.npages = pages;
+	run->snp_req_certs.ret = 0;
+	vcpu->has_certs = true;
+	return LEFT;
+}
+
+int gmem_sim_guest_request_certs(struct gmem_sim *sim, int vcpu_fd, uint64_t gpa, uint64_t pages)
+{
+	struct sim_vcpu *vcpu;
+	int err;
+
+	if (!sim || gpa % SIM_SNP_PAGE_SIZE)
+		return -EINVAL;
+	if (gmem_sim_is_child(sim))
+		return -EIO;
+	pthread_mutex_lock(&sim->mutex);
+	err = begin(sim, vcpu_fd, &vcpu);
+	if (err == 0) {
+		err = enter(vcpu);
+		if (err == 0)
+			err = leave_certs(vcpu, gpa, pages);
 		gmem_sim_vm_release(vcpu->vm);
 	}
 	pthread_mutex_unlock(&sim->mutex);

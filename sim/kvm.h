@@ -45,6 +45,7 @@
 #define SIM_KVM_EXIT_INTERNAL_ERROR 17u
 #define SIM_KVM_EXIT_SYSTEM_EVENT 24u
 #define SIM_KVM_EXIT_MEMORY_FAULT 39u
+#define SIM_KVM_EXIT_SNP_REQ_CERTS 43u
 #define SIM_KVM_INTERNAL_ERROR_EMULATION 1u
 #define SIM_KVM_SYSTEM_EVENT_SEV_TERM 4u
 #define SIM_KVM_MEMORY_EXIT_FLAG_PRIVATE (UINT64_C(1) << 3)
@@ -88,6 +89,11 @@ struct sim_kvm_run {
 			uint64_t gpa;
 			uint64_t size;
 		} memory_fault;
+		struct {
+			uint64_t gpa;
+			uint64_t npages;
+			uint64_t ret;
+		} snp_req_certs;
 		uint8_t padding[256];
 	};
 };

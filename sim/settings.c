@@ -59,6 +59,7 @@ static const struct sim_config presets[] = {
 		.create_flags = ALL_FLAGS,
 		.guest_memfd = 1,
 		.numa = GMEM_SIM_NUMA_HONOURED,
+		.snp_certs = 1,
 		.bind_error = EEXIST,
 		.has_types = true,
 		.has_flags = true,
@@ -279,6 +280,8 @@ static uint64_t *field_of(struct sim_config *config, uint32_t setting)
 		return &config->snp_features;
 	case GMEM_SIM_SNP_PAGES:
 		return &config->snp_pages;
+	case GMEM_SIM_SNP_CERTS:
+		return &config->snp_certs;
 	default:
 		return NULL;
 	}
@@ -295,6 +298,7 @@ static bool is_value(const struct gmem_sim *sim, uint32_t setting, uint64_t valu
 		return value >= 1 && value <= 32767;
 	case GMEM_SIM_PREFAULT:
 	case GMEM_SIM_GUEST_MEMFD:
+	case GMEM_SIM_SNP_CERTS:
 		return value <= 1;
 	case GMEM_SIM_CONTENTS:
 	case GMEM_SIM_TRACKING:
@@ -391,6 +395,11 @@ uint64_t gmem_sim_get_snp_features(const struct gmem_sim *sim)
 uint64_t gmem_sim_get_snp_pages(const struct gmem_sim *sim)
 {
 	return sim->config.snp_pages;
+}
+
+bool gmem_sim_has_snp_certs(const struct gmem_sim *sim)
+{
+	return sim->config.snp_certs;
 }
 
 size_t gmem_sim_get_cpuid_limits(const struct gmem_sim *sim, const struct gmem_sim_cpuid **limits)

@@ -68,6 +68,7 @@ struct sim_config {
 	uint64_t snp_policy;
 	uint64_t snp_features;
 	uint64_t snp_pages;
+	uint64_t snp_certs;
 	/* Not settings, but of the preset. */
 	bool has_flags;      /* KVM_CAP_GUEST_MEMFD_FLAGS is there */
 	bool has_types;      /* KVM_CAP_VM_TYPES is there */
@@ -100,6 +101,7 @@ struct sim_vm {
 	unsigned int holds; /* calls that have it in hand: it stays, whoever closes what meanwhile */
 	bool is_launched;
 	bool exits_on_map_gpa_range;
+	bool exits_on_req_certs;
 	struct sim_slot *slots; /* sorted by address space and gpa */
 	size_t slot_count;
 	size_t slot_room;
@@ -148,7 +150,9 @@ struct sim_vcpu {
 	struct sim_vcpu_state state;
 	struct sim_kvm_cpuid_entry2 *cpuid;
 	size_t cpuid_count;
-	bool has_hypercall; /* an exit whose ret the next entry looks at */
+	/* An exit whose ret the next entry looks at. */
+	bool has_hypercall;
+	bool has_certs;
 	bool has_result;
 	uint64_t result;
 	bool is_terminated;

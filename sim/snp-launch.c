@@ -77,6 +77,16 @@ static int start(struct gmem_sim *sim, struct sim_vm *vm, struct sim_kvm_sev_cmd
 	return 0;
 }
 
+/* E5 */
+static int enable_certs(const struct gmem_sim *sim, struct sim_vm *vm)
+{
+	if (!gmem_sim_has_snp_certs(sim) || !gmem_sim_vm_get_snp(vm) ||
+	    gmem_sim_vm_vcpu_count(vm) > 0)
+		return -EINVAL;
+	gmem_sim_vm_set_certs(vm);
+	return 0;
+}
+
 static int dispatch(struct gmem_sim *sim, struct sim_vm *vm, struct sim_kvm_sev_cmd *command)
 {
 	/* Commands below START are those of SEV and SEV-ES; an SNP VM has only the first of them. */
@@ -91,7 +101,8 @@ static int dispatch(struct gmem_sim *sim, struct sim_vm *vm, struct sim_kvm_sev_
 		return gmem_sim_vm_get_snp(vm) ? gmem_sim_snp_update(sim, vm, command) : -EINVAL;
 	case SNP_CMD_LAUNCH_FINISH:
 		return gmem_sim_vm_get_snp(vm) ? gmem_sim_snp_finish(sim, vm, command) : -ENOTTY;
-	case SNP_CMD_ENABLE_REQ_CERTS: /* E5: as a kernel without the exit */
+	case SNP_CMD_ENABLE_REQ_CERTS:
+		return enable_certs(sim, vm);
 	default:
 		return -EINVAL;
 	}
@@ -145,8 +156,8 @@ int gmem_sim_snp_get_attribute(const struct gmem_sim *sim, uint64_t attribute, u
 		*value = gmem_sim_get_snp_policy(sim);
 		return 0;
 	case SNP_ATTRIBUTE_REQ_CERTS:
-		*value = 0; /* E5 */
-		return 0;
+		*value = 1;
+		return gmem_sim_has_snp_certs(sim) ? 0 : -ENXIO;
 	default:
 		return -ENXIO;
 	}

@@ -60,12 +60,16 @@ bool gmem_sim_vm_tracks_per_file(const struct sim_vm *vm);
 /* FINISH succeeded: from now on conversions of this VM's pages destroy contents. */
 void gmem_sim_vm_set_launched(struct sim_vm *vm);
 
+/* A request for certificates exits from now on. */
+void gmem_sim_vm_set_certs(struct sim_vm *vm);
+
 /* ---- Settings: GMEM_SIM_SNP_*, and the limits of gmem_sim_limit_cpuid(). ---- */
 
 uint64_t gmem_sim_get_snp_policy(const struct gmem_sim *sim);
 uint64_t gmem_sim_get_snp_features(const struct gmem_sim *sim);
 uint64_t gmem_sim_get_snp_pages(
 	const struct gmem_sim *sim); /* one LAUNCH_UPDATE's at most; 0: all */
+bool gmem_sim_has_snp_certs(const struct gmem_sim *sim);
 size_t gmem_sim_get_cpuid_limits(const struct gmem_sim *sim, const struct gmem_sim_cpuid **limits);
 
 /* ---- Memory of the process that makes the call; never raises a signal. ---- */

@@ -241,6 +241,11 @@ void gmem_sim_vm_set_snp(struct sim_vm *vm, struct sim_snp *snp)
 	vm->snp = snp;
 }
 
+void gmem_sim_vm_set_certs(struct sim_vm *vm)
+{
+	vm->exits_on_req_certs = true;
+}
+
 void gmem_sim_vm_set_launched(struct sim_vm *vm)
 {
 	vm->is_launched = true;

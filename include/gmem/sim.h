@@ -71,7 +71,8 @@ struct gmem_sim;
 #define GMEM_SIM_SNP_POLICY 13u  /**< policy bits that the firmware supports */
 #define GMEM_SIM_SNP_FEATURES 14u /**< VMSA features that KVM supports (SEV_FEATURES bits) */
 #define GMEM_SIM_SNP_PAGES 15u    /**< pages one LAUNCH_UPDATE does at most; 0: no limit */
-#define GMEM_SIM_MAPPINGS 16u /**< kernel mappings private pages may add: see GMEM_SIM_SIGBUS_* */
+#define GMEM_SIM_SNP_CERTS 17u /**< guests can ask for certificates: 0 or 1. Default: 1 in place */
+#define GMEM_SIM_MAPPINGS 16u  /**< kernel mappings private pages may add: see GMEM_SIM_SIGBUS_* */
 /** @} */
 
 /** @name Values of GMEM_SIM_TRACKING
@@ -217,7 +218,7 @@ GMEM_API int gmem_sim_create_vcpu(struct gmem_sim *sim, int vm_fd, void **kvm_ru
  * reads; after any other exit it starts over.
  *
  * Every call is an entry of the guest: like KVM_RUN it clears exit_reason, honours
- * immediate_exit, and judges hypercall.ret of an exit before it.
+ * immediate_exit, and judges hypercall.ret or snp_req_certs.ret of an exit before it.
  *
  * @param buf    size bytes, read (GMEM_SIM_WRITE) or filled
  * @param size   1 to 1 GiB, gpa + size does not overflow
@@ -231,7 +232,8 @@ GMEM_API int gmem_sim_create_vcpu(struct gmem_sim *sim, int vm_fd, void **kvm_ru
  *         -EHWPOISON the same on a poisoned page;
  *         -EINTR immediate_exit is set;
  *         -EIO hypercall.ret was not a legal value (SNP, TDX), or in a child;
- *         -EINVAL (NULL, size, flags, SMM where there is one address space), -EBADF (no vCPU),
+ *         -EINVAL (NULL, size, flags, SMM where there is one address space; snp_req_certs.ret was
+ *         not a legal value), -EBADF (no vCPU),
  *         -ENOMEM (no memory for the page). Also the error of a failure set for KVM_RUN.
  *         Threads: any, one a vCPU. Since: 0.1
  */
@@ -253,9 +255,25 @@ GMEM_API int gmem_sim_guest_map_gpa_range(struct gmem_sim *sim, int vcpu_fd, uin
 					  uint64_t pages, uint64_t attributes);
 
 /**
- * @brief What the guest was told by the last hypercall that its next entry has completed.
+ * @brief An SNP guest asks for a report with certificates (KVM_EXIT_SNP_REQ_CERTS): the exit is in
+ * kvm_run. An entry, as gmem_sim_guest_access(); the next one fails with -EINVAL unless
+ * snp_req_certs.ret is 0, ENOSPC, EAGAIN or EIO.
  *
- * @param[out] result  hypercall.ret
+ * @param gpa    where the guest wants them, a multiple of 4096
+ * @param pages  of 4 KiB there are
+ *
+ * @return 1; -EINVAL (NULL, gpa), -EBADF, -EINTR, -EIO as above, -EOPNOTSUPP (not enabled by
+ *         KVM_SEV_SNP_ENABLE_REQ_CERTS: the guest gets a report without certificates).
+ *         Threads: any, one a vCPU. Since: 0.1
+ */
+GMEM_API int gmem_sim_guest_request_certs(struct gmem_sim *sim, int vcpu_fd, uint64_t gpa,
+					  uint64_t pages);
+
+/**
+ * @brief What the guest was told by the last hypercall, or request for certificates, that its next
+ * entry has completed.
+ *
+ * @param[out] result  hypercall.ret, or snp_req_certs.ret
  *
  * @return 0; -EINVAL (NULL), -EBADF, -ENOENT (none completed yet), -EIO (in a child).
  *         Threads: any, one a vCPU. Since: 0.1

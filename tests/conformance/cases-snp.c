@@ -10,6 +10,9 @@
 #define LAUNCH_START 100u
 #define LAUNCH_UPDATE 101u
 #define LAUNCH_FINISH 102u
+#define ENABLE_REQ_CERTS 103u
+
+#define ATTRIBUTE_REQ_CERTS 2u
 
 #define PAGE_NORMAL 1
 #define PAGE_VMSA 2
@@ -195,6 +198,35 @@ static int64_t device_attribute(struct world *world, uint32_t request, uint32_t 
 	};
 
 	return kvm_ioctl_at(world, world->system_fd, request, &attr);
+}
+
+/* A kernel that has the exit says so, and takes the command between INIT2 and the first vCPU. */
+static void guests_ask_for_certificates(struct world *world)
+{
+	struct vcpu vcpu;
+	uint64_t value;
+
+	if (device_attribute(world, GMEM_KVM_HAS_DEVICE_ATTR, GMEM_KVM_X86_GROUP_SEV,
+			     ATTRIBUTE_REQ_CERTS, NULL) < 0) {
+		expect_value(init2(world), 0);
+		expect_value(command(world, ENABLE_REQ_CERTS, NULL), -EINVAL);
+		case_skipped("this kernel gives no certificates on demand");
+	}
+	expect_value(command(world, ENABLE_REQ_CERTS, NULL), -EINVAL);
+	expect_value(init2(world), 0);
+	expect_value(command(world, ENABLE_REQ_CERTS, NULL), 0);
+	make_vcpu(world, &vcpu);
+	expect_value(command(world, ENABLE_REQ_CERTS, NULL), -EINVAL);
+	expect_value(world->driver->request_certs(&vcpu, GPA, 3), GUEST_EXIT);
+	expect_value(vcpu.exit.reason, EXIT_SNP_REQ_CERTS);
+	expect_value(vcpu.exit.certs.gpa, GPA);
+	expect_value(vcpu.exit.certs.pages, 3);
+	expect_value(vcpu.exit.certs.ret, 0);
+	expect_value(world->driver->give_certs(&vcpu, ENOSPC, &value), GUEST_DONE);
+	expect_value(value, ENOSPC);
+	expect_value(world->driver->request_certs(&vcpu, GPA, 3), GUEST_EXIT);
+	expect_value(world->driver->give_certs(&vcpu, EPERM, &value), -EINVAL);
+	destroy_vcpu(&vcpu);
 }
 
 static void what_the_firmware_supports(struct world *world)
@@ -419,6 +451,8 @@ const struct conformance_case snp_cases[] = {
 	{ "SNP: INIT2 comes before vCPUs", "SNP", LAUNCH | NEED_GUEST, init2_comes_before_vcpus },
 	{ "SNP: arguments of INIT2", "SNP", LAUNCH, init2_arguments },
 	{ "SNP: what the firmware supports", "SNP", LAUNCH, what_the_firmware_supports },
+	{ "SNP: guests ask for certificates", "E5", NEED_SNP | NEED_GUEST | NEED_SIMULATOR,
+	  guests_ask_for_certificates },
 	{ "SNP: policies that are refused", "SNP", LAUNCH, policies_that_are_refused },
 	{ "SNP: arguments of UPDATE", "SNP", LAUNCH, update_arguments },
 	{ "SNP: a plain slot takes no UPDATE", "SNP", LAUNCH, a_plain_slot_is_no_place },

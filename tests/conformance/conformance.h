@@ -32,6 +32,7 @@
 #define EXIT_MMIO 6u
 #define EXIT_INTERNAL_ERROR 17u
 #define EXIT_SYSTEM_EVENT 24u
+#define EXIT_SNP_REQ_CERTS 43u
 #define EXIT_MEMORY_FAULT 39u
 
 /* Of KVM_EXIT_MEMORY_FAULT: the access was private. */
@@ -90,6 +91,11 @@ struct guest_exit {
 		uint64_t nr;
 		uint64_t args[6];
 	} hypercall;
+	struct {
+		uint64_t gpa;
+		uint64_t pages;
+		uint64_t ret;
+	} certs;
 };
 
 #define GUEST_DONE 0
@@ -130,6 +136,9 @@ struct driver {
 	int (*hypercall)(struct vcpu *vcpu, uint64_t gpa, uint64_t pages, uint64_t attributes);
 	/* Goes on after the hypercall; the guest got what it left in *result. */
 	int (*answer)(struct vcpu *vcpu, uint64_t value, uint64_t *result);
+	/* NULL where no guest asks for certificates; and what it was told, after going on. */
+	int (*request_certs)(struct vcpu *vcpu, uint64_t gpa, uint64_t pages);
+	int (*give_certs)(struct vcpu *vcpu, uint64_t value, uint64_t *result);
 	/*
 	 * Runs the instruction at an address: it stores eax at (edi), on x86. NULL where there
 	 * are no instructions.

@@ -39,8 +39,7 @@ const struct fact facts[] = {
 	  "of the VM only what the file holds is seen to live; SEV's ASIDs need SEV", false },
 	{ "S1", "several slots, each page of a file in one of them", NULL, false },
 	{ "S2", "a slot with guest_memfd does not change", "its cost: a timing is no test", false },
-	{ "S3", "plain slots over a file's mapping",
-	  "the dirty log itself, of the simulator: it keeps none", false },
+	{ "S3", "plain slots over a file's mapping", NULL, false },
 	{ "S4", "userspace_addr of a slot with guest_memfd", NULL, false },
 	{ "S5", "the slot holds no reference", NULL, false },
 	{ "S6", "who says what kind an access is, and what outlives a slot",
@@ -70,10 +69,7 @@ const struct fact facts[] = {
 	  "EHWPOISON of a real kernel needs memory that really broke", false },
 	{ "E3", "software-protected guests never fault to convert", NULL, false },
 	{ "E4", "KVM_PRE_FAULT_MEMORY", NULL, false },
-	{ "E5", "KVM_EXIT_SNP_REQ_CERTS",
-	  "the simulator has neither the exit nor, as it says itself, the command that asks for it; of "
-	  "a real kernel it needs an SNP guest",
-	  true },
+	{ "E5", "KVM_EXIT_SNP_REQ_CERTS", "of a real kernel: needs an SNP guest", false },
 	{ "SNP", "commands of an SNP launch", "real firmware: needs the hardware", false },
 	{ "LIB", "libgmem makes the right thing of each kernel", NULL, false },
 };

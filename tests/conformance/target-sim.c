@@ -10,6 +10,7 @@
 #define RUN_EXIT_REASON 8
 #define RUN_UNION 32
 #define RUN_HYPERCALL_RET (RUN_UNION + 56)
+#define RUN_CERTS_RET (RUN_UNION + 16)
 
 /* Types 0, 1, 4 and 5: what no preset has. */
 #define WITH_TDX 0x33u
@@ -89,6 +90,8 @@ static void note_exit(struct vcpu *vcpu, int error)
 		note_mmio(vcpu, run + RUN_UNION);
 	else if (vcpu->exit.reason == EXIT_HYPERCALL)
 		memcpy(&vcpu->exit.hypercall, run + RUN_UNION, sizeof(vcpu->exit.hypercall));
+	else if (vcpu->exit.reason == EXIT_SNP_REQ_CERTS)
+		memcpy(&vcpu->exit.certs, run + RUN_UNION, sizeof(vcpu->exit.certs));
 	else if (vcpu->exit.reason == EXIT_MEMORY_FAULT)
 		memcpy(&vcpu->exit.fault, run + RUN_UNION, sizeof(vcpu->exit.fault));
 }
@@ -118,13 +121,13 @@ static int sim_hypercall(struct vcpu *vcpu, uint64_t gpa, uint64_t pages, uint64
 }
 
 /* The guest goes on with an access where nothing is mapped; an SNP guest may end instead. */
-static int sim_answer(struct vcpu *vcpu, uint64_t value, uint64_t *result)
+static int go_on(struct vcpu *vcpu, size_t at, uint64_t value, uint64_t *result)
 {
 	struct gmem_sim *sim = vcpu->world->own;
 	uint32_t word = 0;
 	int rc;
 
-	memcpy((uint8_t *)vcpu->run + RUN_HYPERCALL_RET, &value, sizeof(value));
+	memcpy((uint8_t *)vcpu->run + at, &value, sizeof(value));
 	rc = left(vcpu, gmem_sim_guest_access(sim, vcpu->fd, HOLE_GPA, &word, sizeof(word), 0));
 	if (rc < 0)
 		return rc;
@@ -132,6 +135,21 @@ static int sim_answer(struct vcpu *vcpu, uint64_t value, uint64_t *result)
 	if (rc < 0)
 		return rc;
 	return vcpu->exit.reason == EXIT_SYSTEM_EVENT ? GUEST_EXIT : GUEST_DONE;
+}
+
+static int sim_answer(struct vcpu *vcpu, uint64_t value, uint64_t *result)
+{
+	return go_on(vcpu, RUN_HYPERCALL_RET, value, result);
+}
+
+static int sim_request_certs(struct vcpu *vcpu, uint64_t gpa, uint64_t pages)
+{
+	return left(vcpu, gmem_sim_guest_request_certs(vcpu->world->own, vcpu->fd, gpa, pages));
+}
+
+static int sim_give_certs(struct vcpu *vcpu, uint64_t value, uint64_t *result)
+{
+	return go_on(vcpu, RUN_CERTS_RET, value, result);
 }
 
 static int sim_pin(struct world *world, struct pin *pin, const void *host, uint32_t tries)
@@ -163,6 +181,8 @@ const struct driver simulator_driver = {
 	.access = sim_access,
 	.hypercall = sim_hypercall,
 	.answer = sim_answer,
+	.request_certs = sim_request_certs,
+	.give_certs = sim_give_certs,
 	.pin = sim_pin,
 	.unpin = sim_unpin,
 	.poison = sim_poison,

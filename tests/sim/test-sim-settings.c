@@ -140,6 +140,7 @@ static void each_setting(void **state)
 		{ GMEM_SIM_NUMA, GMEM_SIM_NUMA_ABSENT, 3 },
 		{ GMEM_SIM_BIND_ERROR, EINVAL, ENOENT },
 		{ GMEM_SIM_SIGBUS, GMEM_SIM_SIGBUS_MAPPING, 3 },
+		{ GMEM_SIM_SNP_CERTS, 0, 2 },
 		{ GMEM_SIM_MAPPINGS, 0, UINT64_C(1) << 31 },
 	};
 	struct gmem_sim *sim;
@@ -160,7 +161,7 @@ static void each_setting(void **state)
 		assert_int_equal(value, 100 + i);
 	}
 	assert_int_equal(gmem_sim_set(sim, 0, 0), -EINVAL);
-	assert_int_equal(gmem_sim_set(sim, 17, 0), -EINVAL);
+	assert_int_equal(gmem_sim_set(sim, 18, 0), -EINVAL);
 	assert_int_equal(gmem_sim_set(NULL, GMEM_SIM_SLOTS, 1), -EINVAL);
 	assert_int_equal(gmem_sim_get(sim, 0, &value), -EINVAL);
 	assert_int_equal(gmem_sim_get(sim, GMEM_SIM_CAPABILITY, &value), -EINVAL);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "test-sim-snp-guest.h"
 
@@ -88,15 +89,78 @@ static void command_out_of_reach(void **state)
 	guest_free(&guest);
 }
 
-/* Nobody is to believe that he tests the exit. */
+static int64_t get_attribute(struct guest *guest, int fd, uint32_t request, uint64_t number,
+			     uint64_t *value)
+{
+	struct gmem_kvm_device_attr attribute = {
+		.group = GMEM_KVM_X86_GROUP_SEV,
+		.attr = number,
+		.addr = (uint64_t)(uintptr_t)value,
+	};
+
+	return guest_ioctl(guest, fd, request, &attribute);
+}
+
+/* A kernel without the exit. */
 static void certs_are_refused(void **state)
 {
 	struct guest guest;
+	uint64_t value = 7;
 
 	guest_new(&guest, GUEST_LEGACY);
+	assert_int_equal(get_attribute(&guest, guest.vm, GMEM_KVM_GET_DEVICE_ATTR,
+				       SNP_ATTRIBUTE_REQ_CERTS, &value),
+			 -ENXIO);
 	assert_int_equal(guest_command(&guest, SNP_CMD_ENABLE_REQ_CERTS, NULL, NULL), -EINVAL);
 	assert_int_equal(guest_init2(&guest, 0), 0);
 	assert_int_equal(guest_command(&guest, SNP_CMD_ENABLE_REQ_CERTS, NULL, NULL), -EINVAL);
+	assert_int_equal(gmem_sim_guest_request_certs(guest.sim, guest_add_vcpu(&guest), GUEST_BASE,
+						      1),
+			 -EOPNOTSUPP);
+	guest_free(&guest);
+}
+
+/* E5 */
+static void certs_are_asked_for(void **state)
+{
+	static const uint64_t legal[] = { 0, ENOSPC, EAGAIN, EIO };
+	struct sim_kvm_run *run;
+	struct guest guest;
+	uint64_t value, i;
+	uint8_t byte;
+	int vcpu;
+
+	guest_new(&guest, GUEST_IN_PLACE);
+	assert_int_equal(get_attribute(&guest, guest.vm, GMEM_KVM_GET_DEVICE_ATTR,
+				       SNP_ATTRIBUTE_REQ_CERTS, &value),
+			 0);
+	assert_int_equal(value, 1);
+	assert_int_equal(guest_command(&guest, SNP_CMD_ENABLE_REQ_CERTS, NULL, NULL), -EINVAL);
+	assert_int_equal(guest_init2(&guest, 0), 0);
+	assert_int_equal(guest_command(&guest, SNP_CMD_ENABLE_REQ_CERTS, NULL, NULL), 0);
+	vcpu = gmem_sim_create_vcpu(guest.sim, guest.vm, (void **)&run);
+	assert_true(vcpu >= 0);
+	assert_int_equal(guest_command(&guest, SNP_CMD_ENABLE_REQ_CERTS, NULL, NULL), -EINVAL);
+	assert_int_equal(gmem_sim_guest_request_certs(guest.sim, vcpu, 1, 1), -EINVAL);
+	assert_int_equal(gmem_sim_guest_request_certs(NULL, vcpu, 0, 1), -EINVAL);
+	assert_int_equal(gmem_sim_guest_request_certs(guest.sim, guest.vm, 0, 1), -EBADF);
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(gmem_sim_guest_request_certs(guest.sim, vcpu, GUEST_BASE, 5 + i),
+				 1);
+		assert_int_equal(run->exit_reason, SIM_KVM_EXIT_SNP_REQ_CERTS);
+		assert_int_equal(run->snp_req_certs.gpa, GUEST_BASE);
+		assert_int_equal(run->snp_req_certs.npages, 5 + i);
+		assert_int_equal(run->snp_req_certs.ret, 0);
+		run->snp_req_certs.ret = legal[i];
+		assert_int_equal(gmem_sim_guest_access(guest.sim, vcpu, i * 8, &byte, 1, 0), 1);
+		assert_int_equal(gmem_sim_guest_get_result(guest.sim, vcpu, &value), 0);
+		assert_int_equal(value, legal[i]);
+	}
+	assert_int_equal(gmem_sim_guest_request_certs(guest.sim, vcpu, GUEST_BASE, 1), 1);
+	run->snp_req_certs.ret = EPERM;
+	assert_int_equal(gmem_sim_guest_access(guest.sim, vcpu, 0, &byte, 1, 0), -EINVAL);
+	assert_int_equal(gmem_sim_guest_access(guest.sim, vcpu, i * 8, &byte, 1, 0), 1);
+	close(vcpu);
 	guest_free(&guest);
 }
 
@@ -228,18 +292,6 @@ static void digest_starts_as_zeros(void **state)
 	guest_free(&guest);
 }
 
-static int64_t get_attribute(struct guest *guest, int fd, uint32_t request, uint64_t number,
-			     uint64_t *value)
-{
-	struct gmem_kvm_device_attr attribute = {
-		.group = GMEM_KVM_X86_GROUP_SEV,
-		.attr = number,
-		.addr = (uint64_t)(uintptr_t)value,
-	};
-
-	return guest_ioctl(guest, fd, request, &attribute);
-}
-
 static void check_attributes(struct guest *guest, int fd)
 {
 	uint64_t value = 0;
@@ -250,9 +302,6 @@ static void check_attributes(struct guest *guest, int fd)
 	assert_int_equal(get_attribute(guest, fd, GMEM_KVM_HAS_DEVICE_ATTR, 1, NULL), 0);
 	assert_int_equal(get_attribute(guest, fd, GMEM_KVM_GET_DEVICE_ATTR, 1, &value), 0);
 	assert_int_equal(value, 0xbffff);
-	assert_int_equal(get_attribute(guest, fd, GMEM_KVM_HAS_DEVICE_ATTR, 2, NULL), 0);
-	assert_int_equal(get_attribute(guest, fd, GMEM_KVM_GET_DEVICE_ATTR, 2, &value), 0);
-	assert_int_equal(value, 0);
 	assert_int_equal(get_attribute(guest, fd, GMEM_KVM_HAS_DEVICE_ATTR, 3, NULL), -ENXIO);
 	assert_int_equal(get_attribute(guest, fd, GMEM_KVM_GET_DEVICE_ATTR, 3, &value), -ENXIO);
 }
@@ -297,6 +346,7 @@ int main(void)
 		cmocka_unit_test(commands_of_others),
 		cmocka_unit_test(command_out_of_reach),
 		cmocka_unit_test(certs_are_refused),
+		cmocka_unit_test(certs_are_asked_for),
 		cmocka_unit_test(commands_before_init2),
 		cmocka_unit_test(commands_before_start),
 		cmocka_unit_test(start_once),
