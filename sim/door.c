@@ -292,8 +292,15 @@ static void tell(struct gmem_sim *sim, uint32_t nr, const uint64_t *arg, int64_t
 /* The lock may have been anybody's at the fork(), so none is taken. */
 static int64_t call_in_child(struct gmem_sim *sim, uint32_t nr, const uint64_t *arg)
 {
-	if (nr == GMEM_SYS_IOCTL && gmem_sim_is_inherited(sim, (int)arg[0]))
+	const struct sim_object *object = NULL;
+
+	if (nr == GMEM_SYS_IOCTL || nr == GMEM_SYS_FALLOCATE)
+		object = gmem_sim_find_inherited(sim, (int)arg[0]);
+	if (object && nr == GMEM_SYS_IOCTL)
 		return -EIO;
+	if (object && object->kind == SIM_FILE)
+		return gmem_sim_file_fallocate_in_child(
+			(const struct sim_file *)(const void *)object, (int)arg[1], arg[2], arg[3]);
 	if (nr == GMEM_SYS_GETPAGESIZE)
 		return (int64_t)sim->config.page_size;
 	return gmem_sim_host_call(nr, arg);

@@ -260,25 +260,49 @@ static bool is_mode_known(int mode)
 	}
 }
 
-/* F8 */
-int gmem_sim_file_fallocate(struct sim_file *file, int mode, uint64_t offset, uint64_t length)
+/* F8: 0 and where the range ends, or what the kernel says. */
+static int check_range(const struct sim_file *file, int mode, uint64_t offset, uint64_t length,
+		       uint64_t *end)
 {
 	const struct gmem_sim *sim = file->vm->sim;
-	uint64_t end;
 
 	if (offset > INT64_MAX || length == 0 || length > INT64_MAX)
 		return -EINVAL;
 	if (!is_mode_known(mode))
 		return -EOPNOTSUPP;
-	if (__builtin_add_overflow(offset, length, &end) || end > INT64_MAX)
+	if (__builtin_add_overflow(offset, length, end) || *end > INT64_MAX)
 		return -EFBIG;
 	if (mode != FALLOC_FL_KEEP_SIZE && mode != (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
 		return -EOPNOTSUPP;
 	if (!sim_is_aligned(sim, offset) || !sim_is_aligned(sim, length))
 		return -EINVAL;
-	if (mode == FALLOC_FL_KEEP_SIZE)
-		return end > file->size ? -EINVAL : gmem_sim_file_touch(file, offset, end);
-	if (end > file->size)
-		end = file->size;
-	return offset < end ? gmem_sim_file_punch(file, offset, end) : 0;
+	if (mode == FALLOC_FL_KEEP_SIZE && *end > file->size)
+		return -EINVAL;
+	if (*end > file->size)
+		*end = file->size;
+	return 0;
+}
+
+int gmem_sim_file_fallocate(struct sim_file *file, int mode, uint64_t offset, uint64_t length)
+{
+	uint64_t end;
+	int err = check_range(file, mode, offset, length, &end);
+
+	if (err < 0 || offset >= end)
+		return err;
+	return mode == FALLOC_FL_KEEP_SIZE ? gmem_sim_file_touch(file, offset, end)
+					   : gmem_sim_file_punch(file, offset, end);
+}
+
+/* What is private by now is not known there: a page without memory is the same in either file. */
+int gmem_sim_file_fallocate_in_child(const struct sim_file *file, int mode, uint64_t offset,
+				     uint64_t length)
+{
+	uint64_t end;
+	int err = check_range(file, mode, offset, length, &end);
+
+	if (err < 0 || offset >= end || mode == FALLOC_FL_KEEP_SIZE)
+		return err;
+	err = gmem_sim_host_punch(file->store_fd, offset, end);
+	return err < 0 ? err : gmem_sim_host_punch(file->object.own_fd, offset, end);
 }

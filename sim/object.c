@@ -114,12 +114,14 @@ struct sim_object *gmem_sim_find_object(struct gmem_sim *sim, int fd)
 	return object;
 }
 
-bool gmem_sim_is_inherited(struct gmem_sim *sim, int fd)
+struct sim_object *gmem_sim_find_inherited(struct gmem_sim *sim, int fd)
 {
 	dev_t device;
 	ino_t inode;
 
-	return gmem_sim_host_identify(fd, &device, &inode) == 0 && find(sim, device, inode);
+	if (gmem_sim_host_identify(fd, &device, &inode) < 0)
+		return NULL;
+	return find(sim, device, inode);
 }
 
 static struct sim_object *find_kind(struct gmem_sim *sim, int fd, enum sim_kind kind)

@@ -313,7 +313,7 @@ void gmem_sim_object_close(struct gmem_sim *sim, struct sim_object *object);
 /* NULL when fd is none of ours, which needs no lock to know. */
 struct sim_object *gmem_sim_find_object(struct gmem_sim *sim, int fd);
 /* The same in the child of a fork(), where any lock may be somebody's who is not there. */
-bool gmem_sim_is_inherited(struct gmem_sim *sim, int fd);
+struct sim_object *gmem_sim_find_inherited(struct gmem_sim *sim, int fd);
 struct sim_vm *gmem_sim_find_vm(struct gmem_sim *sim, int fd);
 struct sim_vcpu *gmem_sim_find_vcpu(struct gmem_sim *sim, int fd);
 struct sim_file *gmem_sim_find_file(struct gmem_sim *sim, int fd);
@@ -354,6 +354,9 @@ int gmem_sim_file_create(struct sim_vm *vm, uint64_t argument);
 bool gmem_sim_file_is_open(const struct sim_file *file);
 void gmem_sim_file_free(struct sim_file *file);
 int gmem_sim_file_fallocate(struct sim_file *file, int mode, uint64_t offset, uint64_t length);
+/* In a child of a fork(), where memory is the parent's to give; needs no lock. */
+int gmem_sim_file_fallocate_in_child(const struct sim_file *file, int mode, uint64_t offset,
+				     uint64_t length);
 /* Page-aligned, within the file; all of it reads as zeros afterwards. */
 int gmem_sim_file_punch(struct sim_file *file, uint64_t start, uint64_t end);
 /* Bytes of one page, from wherever its state has them; 0, -ENOMEM, -EIO. */

@@ -29,9 +29,10 @@
  * Return values. The functions below return 0, a descriptor or what they say, or a negative
  * errno out of their list. They write no log. Calls through the door give what the kernel gives.
  *
- * Fork. In a child every call on the simulator's descriptors is -EIO, as KVM has it for a VM
- * (with a guest_memfd the kernel is more generous); all others are the host's. The child closes
- * what it inherited with close(2), and does not call gmem_sim_free().
+ * Fork. In a child every ioctl on the simulator's descriptors is -EIO, as KVM has it for a VM
+ * (with a guest_memfd the kernel is more generous), and a guest_memfd can be punched; all other
+ * calls are the host's. The child closes what it inherited with close(2), and does not call
+ * gmem_sim_free().
  */
 #ifndef GMEM_SIM_H
 #define GMEM_SIM_H

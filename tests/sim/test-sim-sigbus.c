@@ -409,6 +409,44 @@ static void host_cannot_touch_without_init_shared(void **state)
 	kit_free(&kit);
 }
 
+/* F12: of either side, and nothing is converted by it. */
+static void punched_by_a_child(void **state)
+{
+	struct kit kit;
+	uint8_t *map;
+	int fd, status;
+	pid_t child;
+
+	start(&kit, state, GMEM_SIM_IN_PLACE, SW);
+	fd = kit_create(&kit, P(16), MMAP_FLAG | SHARED_FLAG);
+	map = kit_map(&kit, fd, P(16));
+	memset(map, 5, P(16));
+	assert_int_equal(kit_convert(&kit, fd, P(2), P(4), true, NULL), 0);
+	child = fork();
+	if (child == 0) {
+		bool is_right = kit_punch(&kit, fd, P(3), P(2)) == 0 &&
+				(is_joined || kit_punch(&kit, fd, P(8), P(1)) == 0) &&
+				kit_punch(&kit, fd, 1, P(1)) == -EINVAL &&
+				kit_punch(&kit, fd, P(16), P(1)) == 0;
+
+		_exit(is_right ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_private(map + P(3));
+	assert_int_equal(kit_convert(&kit, fd, P(2), P(4), false, NULL), 0);
+	assert_byte(map + P(2), 5);
+	assert_byte(map + P(3), 0);
+	assert_byte(map + P(4), 0);
+	assert_byte(map + P(5), 5);
+	/* A shared page in a window would raise SIGBUS now: see gmem-sim(7). */
+	if (!is_joined)
+		assert_byte(map + P(8), 0);
+	kit_unmap(&kit, map, P(16));
+	kit_close(&kit, fd);
+	kit_free(&kit);
+}
+
 /* What the caller protects stays so, whatever turned private and back meanwhile. */
 static void protected_by_the_caller(void **state)
 {
@@ -492,7 +530,7 @@ static void read_and_written_by_a_child(void **state)
 		CASE(populate_passes_over_private_pages, variant), CASE(fixed_mappings, variant),  \
 		CASE(replaced_behind_the_door, variant), CASE(punching, variant),                  \
 		CASE(last_reference, variant), CASE(read_and_written_by_a_child, variant),         \
-		CASE(protected_by_the_caller, variant),                                            \
+		CASE(punched_by_a_child, variant), CASE(protected_by_the_caller, variant),         \
 		CASE(host_cannot_touch_without_init_shared, variant)
 
 int main(void)

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -239,6 +240,146 @@ static void first_touches(void **state)
 	kit_free(&world.kit);
 }
 
+/*
+ * Converters that own every CONVERTERS-th page, devices that read all, references that come and go,
+ * and conversions that fail on purpose: a page is always what its owner last made of it.
+ */
+#define CONVERTERS 3
+#define TURNS 400
+
+struct owner {
+	struct world *world;
+	unsigned int first;
+	uint32_t seed;
+};
+
+static uint32_t next_random(uint32_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 17;
+	*seed ^= *seed << 5;
+	return *seed;
+}
+
+static bool is_as_made(struct world *world, unsigned int page, bool is_private)
+{
+	return kit_get(world->map + page * PAGE) == (is_private ? -1 : (int)page) &&
+	       kit_page(&world->kit, world->fd, page * PAGE).state ==
+		       (is_private ? GMEM_PRIVATE : GMEM_SHARED);
+}
+
+static void *convert_own(void *opaque)
+{
+	struct owner *owner = opaque;
+	struct world *world = owner->world;
+	bool is_private[PAGES] = { false };
+	unsigned int turn, i;
+
+	for (turn = 0; turn < TURNS; turn++) {
+		unsigned int page = owner->first +
+				    next_random(&owner->seed) % (PAGES / CONVERTERS) * CONVERTERS;
+		bool to_private = next_random(&owner->seed) % 2;
+		int result =
+			kit_convert(&world->kit, world->fd, page * PAGE, PAGE, to_private, NULL);
+
+		if (result == 0)
+			is_private[page] = to_private;
+		note(world,
+		     result == 0 || result == -EAGAIN || result == -ENOMEM || result == -EINTR);
+		note(world, is_as_made(world, page, is_private[page]));
+	}
+	for (i = owner->first; i < PAGES; i += CONVERTERS)
+		note(world, is_as_made(world, i, is_private[i]));
+	return NULL;
+}
+
+static void *read_as_a_device(void *opaque)
+{
+	struct world *world = opaque;
+	unsigned int i = 0;
+
+	while (!is_over(world)) {
+		uint8_t byte = 0;
+		struct iovec local = { &byte, 1 };
+		struct iovec remote;
+		long got;
+
+		i = (i + 1) % PAGES;
+		remote = (struct iovec){ world->map + i * PAGE, 1 };
+		/* Not by the function of the name, which a sanitizer watches. */
+		got = syscall(SYS_process_vm_readv, getpid(), &local, 1ul, &remote, 1ul, 0ul);
+		note(world, got == 1 ? byte == i : errno == EFAULT);
+	}
+	return NULL;
+}
+
+static void *refer(void *opaque)
+{
+	struct world *world = opaque;
+	uint32_t seed = 77;
+
+	while (!is_over(world)) {
+		uint64_t offset = next_random(&seed) % PAGES * PAGE;
+		int result = gmem_sim_pin(world->kit.sim, world->fd, offset, PAGE, 1 + seed % 3);
+
+		note(world, result == 0 || result == -EACCES);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void *make_it_fail(void *opaque)
+{
+	static const int errors[] = { -EAGAIN, -ENOMEM, -EINTR };
+	struct world *world = opaque;
+	uint32_t seed = 99;
+
+	while (!is_over(world)) {
+		int error = errors[next_random(&seed) % 3];
+
+		gmem_sim_clear_failures(world->kit.sim);
+		note(world,
+		     gmem_sim_fail(world->kit.sim, GMEM_SYS_IOCTL, GMEM_KVM_SET_MEMORY_ATTRIBUTES2,
+				   1 + seed % 5, error, 0) == 0);
+		sched_yield();
+	}
+	gmem_sim_clear_failures(world->kit.sim);
+	return NULL;
+}
+
+static void chaos(void **state)
+{
+	static void *(*const others[])(void *) = { read_as_a_device, refer, make_it_fail };
+	const struct variant *variant = *state;
+	pthread_t thread[3], converter[CONVERTERS];
+	struct owner owner[CONVERTERS];
+	struct world world;
+	unsigned int i;
+
+	if (!is_to_be_had(variant->sigbus))
+		skip();
+	start(&world, variant);
+	world.map[DIRTY * PAGE] = DIRTY;
+	for (i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, others[i], &world), 0);
+	for (i = 0; i < CONVERTERS; i++) {
+		owner[i] = (struct owner){ &world, i, 1000 + i };
+		assert_int_equal(pthread_create(&converter[i], NULL, convert_own, &owner[i]), 0);
+	}
+	for (i = 0; i < CONVERTERS; i++)
+		pthread_join(converter[i], NULL);
+	__atomic_store_n(&world.is_over, true, __ATOMIC_RELEASE);
+	for (i = 0; i < 3; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(world.wrong, 0);
+	assert_int_equal(kit_convert(&world.kit, world.fd, 0, PAGES * PAGE, false, NULL), 0);
+	for (i = 0; i < PAGES; i++)
+		assert_byte(world.map + i * PAGE, (int)i);
+	kit_unmap(&world.kit, world.map, PAGES * PAGE);
+	kit_close(&world.kit, world.fd);
+	kit_free(&world.kit);
+}
+
 struct maker {
 	struct kit *kit;
 	unsigned int wrong;
@@ -421,6 +562,9 @@ int main(void)
 		{ "first touches, userfaultfd", first_touches, NULL, NULL, &uffd },
 		{ "first touches, joined", first_touches, NULL, NULL, &joined },
 		{ "first touches, mappings", first_touches, NULL, NULL, &mapping },
+		{ "chaos, userfaultfd", chaos, NULL, NULL, &uffd },
+		{ "chaos, joined", chaos, NULL, NULL, &joined },
+		{ "chaos, mappings", chaos, NULL, NULL, &mapping },
 		cmocka_unit_test(makers),
 		cmocka_unit_test(memory_that_waits_for_the_door),
 	};
