@@ -4,6 +4,8 @@
  */
 #include "target.h"
 
+#include "tests/live/guest.h"
+
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdio.h>
@@ -71,12 +73,6 @@ static int host_unpin(struct world *world, struct pin *pin)
 
 #if defined(__x86_64__)
 
-extern const uint8_t guest_programs[];
-extern const uint8_t guest_program_store[];
-extern const uint8_t guest_program_load[];
-extern const uint8_t guest_program_vmcall[];
-extern const uint8_t guest_programs_end[];
-
 #define CODE_GPA UINT64_C(0x10000)
 
 /* struct kvm_run of a new kernel: what the union holds for KVM_EXIT_MEMORY_FAULT. */
@@ -94,34 +90,6 @@ struct host_vcpu {
 	bool unfinished; /* an exit whose instruction KVM has not completed */
 };
 
-static int set_mode(int vcpu_fd)
-{
-	const struct kvm_segment code = {
-		.limit = 0xffffffff,
-		.selector = 0x08,
-		.type = 11, /* execute, read, accessed */
-		.present = 1,
-		.db = 1,
-		.s = 1,
-		.g = 1,
-	};
-	struct kvm_segment data = code;
-	struct kvm_sregs sregs;
-
-	data.selector = 0x10;
-	data.type = 3; /* read, write, accessed */
-	if (ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
-		return -errno;
-	sregs.cs = code;
-	sregs.ds = data;
-	sregs.es = data;
-	sregs.fs = data;
-	sregs.gs = data;
-	sregs.ss = data;
-	sregs.cr0 |= 1; /* protection enabled */
-	return ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) < 0 ? -errno : 0;
-}
-
 /* The programs lie in ordinary memory, in a slot that no case uses: the last. */
 static int map_code(struct world *world, struct host_vcpu *own)
 {
@@ -133,8 +101,7 @@ static int map_code(struct world *world, struct host_vcpu *own)
 		mmap(NULL, world->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (own->code == MAP_FAILED)
 		return -errno;
-	memcpy(own->code, guest_programs,
-	       (uintptr_t)guest_programs_end - (uintptr_t)guest_programs);
+	memcpy(own->code, guest_programs, guest_programs_size());
 	region.slot = own->code_slot;
 	region.memory_size = world->page;
 	region.userspace_addr = (uintptr_t)own->code;
@@ -184,7 +151,7 @@ static int host_create_vcpu(struct vcpu *vcpu)
 		goto fail;
 	}
 	vcpu->run = own->run;
-	rc = set_mode(vcpu->fd);
+	rc = guest_set_mode(vcpu->fd);
 	if (rc == 0)
 		return 0;
 fail:
@@ -265,21 +232,16 @@ static int run_at(struct vcpu *vcpu, uint64_t gpa, struct kvm_regs *regs)
 	return rc;
 }
 
-static uint64_t program(const uint8_t *code)
-{
-	return CODE_GPA + ((uintptr_t)code - (uintptr_t)guest_programs);
-}
-
 static int access_word(struct vcpu *vcpu, uint64_t gpa, uint8_t *word, uint32_t flags)
 {
-	struct kvm_regs regs = { .rsi = gpa, .rdi = gpa };
+	const uint8_t *program = flags & GUEST_WRITE ? guest_program_write : guest_program_read;
+	struct kvm_regs regs = { .rsi = gpa, .rdi = gpa, .rcx = 1 };
 	uint32_t value;
 	int rc;
 
 	memcpy(&value, word, sizeof(value));
 	regs.rax = value;
-	rc = run_at(vcpu, program(flags & GUEST_WRITE ? guest_program_store : guest_program_load),
-		    &regs);
+	rc = run_at(vcpu, guest_program_at(CODE_GPA, program), &regs);
 	if (rc == GUEST_DONE && !(flags & GUEST_WRITE)) {
 		value = (uint32_t)regs.rax;
 		memcpy(word, &value, sizeof(value));
@@ -309,7 +271,7 @@ static int host_hypercall(struct vcpu *vcpu, uint64_t gpa, uint64_t pages, uint6
 		.rdx = attributes,
 	};
 
-	return run_at(vcpu, program(guest_program_vmcall), &regs);
+	return run_at(vcpu, guest_program_at(CODE_GPA, guest_program_vmcall), &regs);
 }
 
 static int host_answer(struct vcpu *vcpu, uint64_t value, uint64_t *result)

@@ -107,7 +107,7 @@ static void guest_writes(struct live *live, struct live_guest *guest, const void
 	};
 	unsigned int i;
 
-	assert_int_equal(live_guest_run(guest, live_guest_write, &regs), KVM_EXIT_HLT);
+	assert_int_equal(live_guest_run(guest, guest_program_write, &regs), KVM_EXIT_HLT);
 	for (i = 0; i < PAGES; i++)
 		assert_int_equal(word_at(host, i * live->page + 16), value);
 }
@@ -122,7 +122,7 @@ static void guest_reads(struct live *live, struct live_guest *guest, void *host)
 		memcpy((char *)host + i * live->page + 32, &i, sizeof(i));
 		sum += i;
 	}
-	assert_int_equal(live_guest_run(guest, live_guest_sum, &regs), KVM_EXIT_HLT);
+	assert_int_equal(live_guest_run(guest, guest_program_sum, &regs), KVM_EXIT_HLT);
 	assert_int_equal(guest->regs.rax, sum);
 }
 
@@ -222,7 +222,7 @@ static void the_guest_copies_between_sections(void **state)
 	assert_int_equal(gmem_vm_map(live->vm, OTHER_GPA, to, 0, MIB, GMEM_SLOT_AUTO, 0), 0);
 	for (i = 0; i < MIB; i++)
 		bytes[i] = (uint8_t)(i * 7 + (i >> 12));
-	assert_int_equal(live_guest_run(&guest, live_guest_copy, &regs), KVM_EXIT_HLT);
+	assert_int_equal(live_guest_run(&guest, guest_program_copy, &regs), KVM_EXIT_HLT);
 	assert_memory_equal(live_host(to), bytes, MIB);
 	live_guest_free(&guest);
 	gmem_region_free(to);
@@ -238,14 +238,14 @@ static void an_access_where_nothing_is_exits(void **state)
 	uint32_t value;
 
 	live_guest_new(live, &guest);
-	assert_int_equal(live_guest_run(&guest, live_guest_write, &write), KVM_EXIT_MMIO);
+	assert_int_equal(live_guest_run(&guest, guest_program_write, &write), KVM_EXIT_MMIO);
 	assert_int_equal(guest.run->mmio.phys_addr, GPA + 12);
 	assert_int_equal(guest.run->mmio.is_write, 1);
 	memcpy(&value, guest.run->mmio.data, sizeof(value));
 	assert_int_equal(value, 0x87654321);
 	assert_int_equal(live_guest_continue(&guest), KVM_EXIT_HLT);
 
-	assert_int_equal(live_guest_run(&guest, live_guest_read, &read), KVM_EXIT_MMIO);
+	assert_int_equal(live_guest_run(&guest, guest_program_read, &read), KVM_EXIT_MMIO);
 	assert_int_equal(guest.run->mmio.phys_addr, GPA + 20);
 	assert_int_equal(guest.run->mmio.is_write, 0);
 	memcpy(guest.run->mmio.data, "\x78\x56\x34\x12", 4);
@@ -265,7 +265,7 @@ static void unmapped_memory_is_gone_and_kept(void **state)
 	assert_int_equal(gmem_vm_map(live->vm, GPA, region, 0, MIB, GMEM_SLOT_AUTO, 0), 0);
 	live_guest_poke(&guest, GPA, 0x5eed);
 	assert_int_equal(gmem_vm_unmap(live->vm, GPA, MIB), 0);
-	assert_int_equal(live_guest_run(&guest, live_guest_read, &read), KVM_EXIT_MMIO);
+	assert_int_equal(live_guest_run(&guest, guest_program_read, &read), KVM_EXIT_MMIO);
 	assert_int_equal(live_guest_continue(&guest), KVM_EXIT_HLT);
 	assert_int_equal(gmem_vm_map(live->vm, OTHER_GPA, region, 0, MIB, GMEM_SLOT_AUTO, 0), 0);
 	assert_int_equal(live_guest_peek(&guest, OTHER_GPA), 0x5eed);
@@ -281,7 +281,7 @@ static void a_reserved_range_exits(void **state)
 
 	live_guest_new(live, &guest);
 	assert_int_equal(gmem_vm_map(live->vm, GPA, NULL, 0, MIB, GMEM_SLOT_AUTO, 0), 0);
-	assert_int_equal(live_guest_run(&guest, live_guest_read, &read), KVM_EXIT_MMIO);
+	assert_int_equal(live_guest_run(&guest, guest_program_read, &read), KVM_EXIT_MMIO);
 	assert_int_equal(guest.run->mmio.phys_addr, GPA);
 	assert_int_equal(live_guest_continue(&guest), KVM_EXIT_HLT);
 	live_guest_free(&guest);
@@ -303,17 +303,19 @@ static void rom_is_read_and_run_and_not_written(void **state)
 	for (i = 0; i < 2; i++) {
 		char *host = live_host(region[i]);
 
-		memcpy(host, live_guest_sum, (uintptr_t)live_guest_end - (uintptr_t)live_guest_sum);
+		memcpy(host, guest_program_sum,
+		       (uintptr_t)guest_programs_end - (uintptr_t)guest_program_sum);
 		memcpy(host + 0x800, words, sizeof(words));
 		assert_int_equal(gmem_vm_map(live->vm, GPA, region[i], 0, MIB, GMEM_SLOT_AUTO,
 					     GMEM_MAP_READONLY),
 				 0);
 		assert_int_equal(live_guest_run_at(&guest, GPA, &sum), KVM_EXIT_HLT);
 		assert_int_equal(guest.regs.rax, 42);
-		assert_int_equal(live_guest_run(&guest, live_guest_write, &write), KVM_EXIT_MMIO);
+		assert_int_equal(live_guest_run(&guest, guest_program_write, &write),
+				 KVM_EXIT_MMIO);
 		assert_int_equal(guest.run->mmio.phys_addr, GPA);
 		assert_int_equal(live_guest_continue(&guest), KVM_EXIT_HLT);
-		assert_memory_equal(host, live_guest_sum, 4);
+		assert_memory_equal(host, guest_program_sum, 4);
 		assert_int_equal(gmem_vm_unmap(live->vm, GPA, MIB), 0);
 		gmem_region_free(region[i]);
 	}
@@ -345,7 +347,8 @@ static void an_alias_is_the_same_memory(void **state)
 						   GMEM_SLOT_AUTO, GMEM_MAP_READONLY),
 				 0);
 		assert_int_equal(live_guest_peek(&guest, OTHER_GPA + 64), 0xa11a5);
-		assert_int_equal(live_guest_run(&guest, live_guest_write, &write), KVM_EXIT_MMIO);
+		assert_int_equal(live_guest_run(&guest, guest_program_write, &write),
+				 KVM_EXIT_MMIO);
 		assert_int_equal(live_guest_continue(&guest), KVM_EXIT_HLT);
 		assert_int_equal(live_guest_peek(&guest, GPA + 64), 0xa11a5);
 		assert_int_equal(gmem_vm_unmap(live->vm, GPA, MIB), 0);

@@ -469,10 +469,10 @@ static void dirty_log_names_the_pages_written(void **state)
 
 	/* The slot was taken away and added again: what was in it is kept. */
 	assert_int_equal(live_guest_peek(&guest, GPA + 5 * page), 0x1234);
-	assert_int_equal(live_guest_run(&guest, live_guest_write, &write), KVM_EXIT_HLT);
+	assert_int_equal(live_guest_run(&guest, guest_program_write, &write), KVM_EXIT_HLT);
 	assert_int_equal(dirty_pages(live, GPA), 1u << 2 | 1u << 4 | 1u << 6);
 	assert_int_equal(dirty_pages(live, GPA), 0);
-	assert_int_equal(live_guest_run(&guest, live_guest_sum, &read), KVM_EXIT_HLT);
+	assert_int_equal(live_guest_run(&guest, guest_program_sum, &read), KVM_EXIT_HLT);
 	assert_int_equal(guest.regs.rax, 0x1234 + 3 * 7);
 	assert_int_equal(dirty_pages(live, GPA), 0);
 
@@ -552,7 +552,7 @@ static void a_read_only_section_exits_on_write(void **state)
 	assert_int_equal(gmem_vm_set_map_flags(live->vm, GPA, MIB, GMEM_MAP_READONLY), 0);
 	assert_int_equal(section_at(live, GPA).kind, GMEM_KIND_ROM);
 	assert_int_equal(live_guest_peek(&guest, GPA + 8), 0x1111);
-	assert_int_equal(live_guest_run(&guest, live_guest_write, &write), KVM_EXIT_MMIO);
+	assert_int_equal(live_guest_run(&guest, guest_program_write, &write), KVM_EXIT_MMIO);
 	assert_int_equal(guest.run->mmio.phys_addr, GPA + 8);
 	assert_int_equal(guest.run->mmio.is_write, 1);
 	assert_int_equal(guest.run->mmio.len, 4);

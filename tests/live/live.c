@@ -251,43 +251,16 @@ bool live_kernel_has(struct live *live, uint32_t address_space, uint64_t gpa, ui
 
 #if defined(__x86_64__)
 
-static void set_mode(int vcpu_fd)
-{
-	const struct kvm_segment code = {
-		.limit = 0xffffffff,
-		.selector = 0x08,
-		.type = 11, /* execute, read, accessed */
-		.present = 1,
-		.db = 1,
-		.s = 1,
-		.g = 1,
-	};
-	struct kvm_segment data = code;
-	struct kvm_sregs sregs;
-
-	data.selector = 0x10;
-	data.type = 3; /* read, write, accessed */
-	assert_int_equal(ioctl(vcpu_fd, KVM_GET_SREGS, &sregs), 0);
-	sregs.cs = code;
-	sregs.ds = data;
-	sregs.es = data;
-	sregs.fs = data;
-	sregs.gs = data;
-	sregs.ss = data;
-	sregs.cr0 |= 1; /* protection enabled */
-	assert_int_equal(ioctl(vcpu_fd, KVM_SET_SREGS, &sregs), 0);
-}
-
 void live_guest_new(struct live *live, struct live_guest *guest)
 {
-	size_t code_size = (uintptr_t)live_guest_end - (uintptr_t)live_guest_start;
+	size_t code_size = guest_programs_size();
 	uint64_t size = (code_size + live->page - 1) / live->page * live->page;
 	int run_size = ioctl(live->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0UL);
 
 	memset(guest, 0, sizeof(*guest));
 	guest->live = live;
 	guest->code = live_guest_memfd(live, size);
-	memcpy(live_host(guest->code), live_guest_start, code_size);
+	memcpy(live_host(guest->code), guest_programs, code_size);
 	assert_int_equal(
 		gmem_vm_map(live->vm, LIVE_CODE_GPA, guest->code, 0, size, GMEM_SLOT_AUTO, 0), 0);
 	assert_true(run_size > 0);
@@ -297,7 +270,7 @@ void live_guest_new(struct live *live, struct live_guest *guest)
 	guest->run =
 		mmap(NULL, guest->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, guest->vcpu_fd, 0);
 	assert_ptr_not_equal(guest->run, MAP_FAILED);
-	set_mode(guest->vcpu_fd);
+	assert_int_equal(guest_set_mode(guest->vcpu_fd), 0);
 }
 
 void live_guest_free(struct live_guest *guest)
@@ -334,22 +307,21 @@ uint32_t live_guest_run_at(struct live_guest *guest, uint64_t gpa, const struct 
 uint32_t live_guest_run(struct live_guest *guest, const uint8_t *program,
 			const struct kvm_regs *regs)
 {
-	return live_guest_run_at(
-		guest, LIVE_CODE_GPA + ((uintptr_t)program - (uintptr_t)live_guest_start), regs);
+	return live_guest_run_at(guest, guest_program_at(LIVE_CODE_GPA, program), regs);
 }
 
 void live_guest_poke(struct live_guest *guest, uint64_t gpa, uint32_t value)
 {
 	const struct kvm_regs regs = { .rdi = gpa, .rax = value, .rcx = 1 };
 
-	assert_int_equal(live_guest_run(guest, live_guest_write, &regs), KVM_EXIT_HLT);
+	assert_int_equal(live_guest_run(guest, guest_program_write, &regs), KVM_EXIT_HLT);
 }
 
 uint32_t live_guest_peek(struct live_guest *guest, uint64_t gpa)
 {
 	const struct kvm_regs regs = { .rsi = gpa };
 
-	assert_int_equal(live_guest_run(guest, live_guest_read, &regs), KVM_EXIT_HLT);
+	assert_int_equal(live_guest_run(guest, guest_program_read, &regs), KVM_EXIT_HLT);
 	return (uint32_t)guest->regs.rax;
 }
 

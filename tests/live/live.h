@@ -13,6 +13,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+
+#include "guest.h"
+
 #include <gmem.h>
 #include <linux/kvm.h>
 
@@ -90,14 +93,6 @@ int live_raw_slot(struct live *live, uint32_t slot, uint32_t flags, uint64_t gpa
 	} while (0)
 
 #if defined(__x86_64__)
-
-/* Programs of the guest, in guest.S. All end with HLT. */
-extern const uint8_t live_guest_start[];
-extern const uint8_t live_guest_write[]; /* edi: address, eax: value, ecx: count, edx: stride */
-extern const uint8_t live_guest_read[];  /* esi: address; eax: the value */
-extern const uint8_t live_guest_copy[];  /* esi: from, edi: to, ecx: bytes */
-extern const uint8_t live_guest_sum[];   /* esi: address, ecx: count, edx: stride; eax: the sum */
-extern const uint8_t live_guest_end[];
 
 /* Where the guest's code is, below all that the cases map. */
 #define LIVE_CODE_GPA UINT64_C(0x10000)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Programs of the guest on a real kernel: 32-bit code for flat protected mode, at any address.
- * Arguments come in registers; all end with HLT.
+ * Arguments come in registers, which guest.h names; all end with HLT.
  */
 	.section .note.GNU-stack, "", @progbits
 
@@ -20,17 +20,32 @@
 
 	program	guest_programs
 
-	/* edi: address, eax: value */
-	program	guest_program_store
+	program	guest_program_write
+.Lwrite:
 	movl	%eax, (%edi)
+	addl	%edx, %edi
+	decl	%ecx
+	jnz	.Lwrite
 	hlt
 
-	/* esi: address; eax: the value */
-	program	guest_program_load
+	program	guest_program_read
 	movl	(%esi), %eax
 	hlt
 
-	/* eax: number, ebx, ecx, edx: arguments; eax: the result */
+	program	guest_program_copy
+	cld
+	rep movsb
+	hlt
+
+	program	guest_program_sum
+	xorl	%eax, %eax
+.Lsum:
+	addl	(%esi), %eax
+	addl	%edx, %esi
+	decl	%ecx
+	jnz	.Lsum
+	hlt
+
 	program	guest_program_vmcall
 	vmcall
 	hlt
