@@ -23,8 +23,8 @@
 #define SECONDS_A_CASE 120u
 
 static const struct conformance_case *const case_files[] = {
-	capability_cases, file_cases, mapping_cases, slot_cases,    per_vm_cases,
-	in_place_cases,   exit_cases, snp_cases,     library_cases,
+	capability_cases, file_cases,     mapping_cases, advice_cases, slot_cases,    access_cases,
+	per_vm_cases,     in_place_cases, exit_cases,    snp_cases,    library_cases,
 };
 
 #define CASE_FILES (sizeof(case_files) / sizeof(case_files[0]))

@@ -213,7 +213,9 @@ struct conformance_case {
 extern const struct conformance_case capability_cases[];
 extern const struct conformance_case file_cases[];
 extern const struct conformance_case mapping_cases[];
+extern const struct conformance_case advice_cases[];
 extern const struct conformance_case slot_cases[];
+extern const struct conformance_case access_cases[];
 extern const struct conformance_case per_vm_cases[];
 extern const struct conformance_case in_place_cases[];
 extern const struct conformance_case exit_cases[];

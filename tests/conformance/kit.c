@@ -172,6 +172,14 @@ int make_file(struct world *world, uint64_t size, uint64_t flags)
 	return keep_fd(world, expect_success(create_file(world, size, flags)));
 }
 
+int make_any_file(struct world *world, uint64_t size)
+{
+	const uint64_t flags = world->traits.flags & FLAG_INIT_SHARED ? FLAG_MMAP | FLAG_INIT_SHARED
+								      : 0;
+
+	return make_file(world, size, flags);
+}
+
 int64_t try_map(struct world *world, int fd, uint64_t offset, uint64_t size, int prot, int flags)
 {
 	return door(world, GMEM_SYS_MMAP, 0, size, (uint64_t)prot, (uint64_t)flags,

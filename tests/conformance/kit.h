@@ -49,6 +49,8 @@ int make_vm(struct world *world);
 /* KVM_CREATE_GUEST_MEMFD as it is; and one that must succeed, kept. */
 int64_t create_file(struct world *world, uint64_t size, uint64_t flags);
 int make_file(struct world *world, uint64_t size, uint64_t flags);
+/* With flags that any of the VM's slots takes. */
+int make_any_file(struct world *world, uint64_t size);
 
 /* mmap, shared, for reading and writing: as it is; and one that must succeed, kept. */
 int64_t try_map(struct world *world, int fd, uint64_t offset, uint64_t size, int prot, int flags);

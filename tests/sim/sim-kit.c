@@ -111,6 +111,15 @@ uint8_t *kit_map(struct kit *kit, int fd, uint64_t size)
 	return (uint8_t *)(uintptr_t)address;
 }
 
+uint8_t *kit_memory(uint64_t size)
+{
+	uint8_t *memory =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(memory, MAP_FAILED);
+	return memory;
+}
+
 void kit_unmap(struct kit *kit, void *address, uint64_t size)
 {
 	assert_int_equal(

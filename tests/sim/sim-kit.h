@@ -56,6 +56,8 @@ int kit_close(struct kit *kit, int fd);
 int kit_create(struct kit *kit, uint64_t size, uint64_t flags);
 /* The whole file, for reading and writing; fails the test where it cannot. */
 uint8_t *kit_map(struct kit *kit, int fd, uint64_t size);
+/* Anonymous memory. */
+uint8_t *kit_memory(uint64_t size);
 void kit_unmap(struct kit *kit, void *address, uint64_t size);
 /* Tracked per guest_memfd; error_offset may be NULL. */
 int kit_convert(struct kit *kit, int fd, uint64_t offset, uint64_t size, bool to_private,

@@ -275,3 +275,64 @@ int guest_add_vcpu(struct guest *guest)
 	guest->vcpu[guest->vcpus++] = fd;
 	return fd;
 }
+
+/* Pages that differ, aligned as UPDATE wants its source. */
+uint8_t guest_source[GUEST_SOURCE_PAGES * SNP_PAGE_SIZE] __attribute__((aligned(SNP_PAGE_SIZE)));
+
+void guest_fill_source(void)
+{
+	for (size_t i = 0; i < sizeof(guest_source); i++)
+		guest_source[i] = (uint8_t)(i * 7 + i / SNP_PAGE_SIZE + 1);
+}
+
+struct snp_launch_update guest_update_of(uint8_t type, uint64_t gpa, const void *contents,
+					 uint64_t size)
+{
+	return (struct snp_launch_update){
+		.gfn_start = gpa / SNP_PAGE_SIZE,
+		.uaddr = (uint64_t)(uintptr_t)contents,
+		.len = size,
+		.type = type,
+	};
+}
+
+/* In place memory starts shared. */
+void guest_launch_private(struct guest *guest, enum guest_mode mode)
+{
+	guest_launch(guest, mode);
+	assert_int_equal(guest_convert(guest, GUEST_BASE, GUEST_SIZE, true), 0);
+}
+
+void guest_for_each_mode(void (*check)(enum guest_mode mode))
+{
+	guest_fill_source();
+	for (int mode = 0; mode < GUEST_MODES; mode++)
+		check((enum guest_mode)mode);
+}
+
+/* The command must fail, and nothing may have come of it. */
+void guest_expect_refused(struct guest *guest, const struct snp_launch_update *params, int result,
+			  uint32_t fw_error)
+{
+	uint8_t before[SNP_DIGEST_SIZE], after[SNP_DIGEST_SIZE];
+	struct snp_launch_update copy = *params;
+	uint32_t error = 0;
+
+	guest_get_digest(guest, before);
+	assert_int_equal(guest_command(guest, SNP_CMD_LAUNCH_UPDATE, &copy, &error), result);
+	assert_int_equal(error, fw_error);
+	assert_memory_equal(&copy, params, sizeof(copy));
+	guest_get_digest(guest, after);
+	assert_memory_equal(before, after, sizeof(before));
+}
+
+/* What the guest reads, once it runs. */
+void guest_expect_reads(struct guest *guest, int vcpu, uint64_t gpa, const void *expected)
+{
+	uint8_t page[SNP_PAGE_SIZE];
+
+	assert_int_equal(gmem_sim_guest_access(guest->sim, vcpu, gpa, page, sizeof(page),
+					       GMEM_SIM_PRIVATE),
+			 0);
+	assert_memory_equal(page, expected, sizeof(page));
+}

@@ -86,4 +86,21 @@ void guest_get_digest(struct guest *guest, uint8_t digest[SNP_DIGEST_SIZE]);
 /* Returns the vCPU's descriptor, which guest_free() closes. */
 int guest_add_vcpu(struct guest *guest);
 
+/* What most tests load: bytes that differ. */
+#define GUEST_SOURCE_PAGES 8u
+extern uint8_t guest_source[GUEST_SOURCE_PAGES * SNP_PAGE_SIZE];
+void guest_fill_source(void);
+
+/* Has them filled in before. */
+void guest_for_each_mode(void (*check)(enum guest_mode mode));
+struct snp_launch_update guest_update_of(uint8_t type, uint64_t gpa, const void *contents,
+					 uint64_t size);
+/* In place memory starts shared. */
+void guest_launch_private(struct guest *guest, enum guest_mode mode);
+/* The command must fail, and nothing may have come of it. */
+void guest_expect_refused(struct guest *guest, const struct snp_launch_update *params, int result,
+			  uint32_t fw_error);
+/* What the guest reads, once it runs. */
+void guest_expect_reads(struct guest *guest, int vcpu, uint64_t gpa, const void *expected);
+
 #endif /* TESTS_SIM_SNP_GUEST_H */

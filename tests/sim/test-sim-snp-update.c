@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* SNP_LAUNCH_UPDATE of the simulator: arguments, progress, contents, CPUID pages; in every mode. */
+/* SNP_LAUNCH_UPDATE of the simulator: arguments, progress, and what fails; in every mode. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "faults.h"
@@ -16,57 +15,7 @@
 
 /* Nothing is mapped there, though it is aligned. */
 #define UNMAPPED ((void *)(uintptr_t)SNP_PAGE_SIZE)
-#define PAGES 8u
-
-/* Pages that differ, aligned as UPDATE wants its source. */
-static uint8_t source[PAGES * SNP_PAGE_SIZE] __attribute__((aligned(SNP_PAGE_SIZE)));
-
-static void fill_source(void)
-{
-	for (size_t i = 0; i < sizeof(source); i++)
-		source[i] = (uint8_t)(i * 7 + i / SNP_PAGE_SIZE + 1);
-}
-
-static struct snp_launch_update update_of(uint8_t type, uint64_t gpa, const void *contents,
-					  uint64_t size)
-{
-	return (struct snp_launch_update){
-		.gfn_start = gpa / SNP_PAGE_SIZE,
-		.uaddr = (uint64_t)(uintptr_t)contents,
-		.len = size,
-		.type = type,
-	};
-}
-
-/* In place memory starts shared. */
-static void launch_private(struct guest *guest, enum guest_mode mode)
-{
-	guest_launch(guest, mode);
-	assert_int_equal(guest_convert(guest, GUEST_BASE, GUEST_SIZE, true), 0);
-}
-
-static void for_each_mode(void (*check)(enum guest_mode mode))
-{
-	fill_source();
-	for (int mode = 0; mode < GUEST_MODES; mode++)
-		check((enum guest_mode)mode);
-}
-
-/* The command must fail, and nothing may have come of it. */
-static void expect_refused(struct guest *guest, const struct snp_launch_update *params, int result,
-			   uint32_t fw_error)
-{
-	uint8_t before[SNP_DIGEST_SIZE], after[SNP_DIGEST_SIZE];
-	struct snp_launch_update copy = *params;
-	uint32_t error = 0;
-
-	guest_get_digest(guest, before);
-	assert_int_equal(guest_command(guest, SNP_CMD_LAUNCH_UPDATE, &copy, &error), result);
-	assert_int_equal(error, fw_error);
-	assert_memory_equal(&copy, params, sizeof(copy));
-	guest_get_digest(guest, after);
-	assert_memory_equal(before, after, sizeof(before));
-}
+#define PAGES GUEST_SOURCE_PAGES
 
 static void add_plain_slot(struct guest *guest, uint64_t gpa, uint64_t size)
 {
@@ -74,7 +23,7 @@ static void add_plain_slot(struct guest *guest, uint64_t gpa, uint64_t size)
 		.slot = 100,
 		.guest_phys_addr = gpa,
 		.memory_size = size,
-		.userspace_addr = (uint64_t)(uintptr_t)source,
+		.userspace_addr = (uint64_t)(uintptr_t)guest_source,
 	};
 
 	assert_int_equal(guest_ioctl(guest, guest->vm, GMEM_KVM_SET_USER_MEMORY_REGION2, &region),
@@ -83,34 +32,35 @@ static void add_plain_slot(struct guest *guest, uint64_t gpa, uint64_t size)
 
 static void check_arguments(enum guest_mode mode)
 {
-	const struct snp_launch_update good = update_of(SNP_PAGE_NORMAL, GUEST_BASE, source, 4096);
+	const struct snp_launch_update good =
+		guest_update_of(SNP_PAGE_NORMAL, GUEST_BASE, guest_source, 4096);
 	static const uint8_t unknown_type[] = { 0, 2, 7, 0xff };
 	struct snp_launch_update bad;
 	struct guest guest;
 
-	launch_private(&guest, mode);
-	add_plain_slot(&guest, 0x400000, sizeof(source));
+	guest_launch_private(&guest, mode);
+	add_plain_slot(&guest, 0x400000, sizeof(guest_source));
 	bad = good, bad.len = 0;
-	expect_refused(&guest, &bad, -EINVAL, 0);
+	guest_expect_refused(&guest, &bad, -EINVAL, 0);
 	bad = good, bad.len = 4095;
-	expect_refused(&guest, &bad, -EINVAL, 0);
+	guest_expect_refused(&guest, &bad, -EINVAL, 0);
 	bad = good, bad.flags = 1;
-	expect_refused(&guest, &bad, -EINVAL, 0);
+	guest_expect_refused(&guest, &bad, -EINVAL, 0);
 	bad = good, bad.uaddr += 8;
-	expect_refused(&guest, &bad, -EINVAL, 0);
+	guest_expect_refused(&guest, &bad, -EINVAL, 0);
 	for (size_t i = 0; i < sizeof(unknown_type); i++) {
 		bad = good, bad.type = unknown_type[i];
-		expect_refused(&guest, &bad, -EINVAL, 0);
+		guest_expect_refused(&guest, &bad, -EINVAL, 0);
 	}
 	bad = good, bad.gfn_start = (GUEST_BASE + GUEST_SIZE) / SNP_PAGE_SIZE;
-	expect_refused(&guest, &bad, -EINVAL, 0);
+	guest_expect_refused(&guest, &bad, -EINVAL, 0);
 	bad = good, bad.gfn_start = UINT64_MAX;
-	expect_refused(&guest, &bad, -EINVAL, 0);
+	guest_expect_refused(&guest, &bad, -EINVAL, 0);
 	/* Times the page size it is GUEST_BASE again. */
 	bad = good, bad.gfn_start |= UINT64_C(1) << 60;
-	expect_refused(&guest, &bad, -EINVAL, 0);
+	guest_expect_refused(&guest, &bad, -EINVAL, 0);
 	bad = good, bad.gfn_start = 0x400000 / SNP_PAGE_SIZE;
-	expect_refused(&guest, &bad, -EINVAL, 0);
+	guest_expect_refused(&guest, &bad, -EINVAL, 0);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, UNMAPPED, NULL), -EFAULT);
 	bad = good;
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &bad, NULL), 0);
@@ -119,20 +69,20 @@ static void check_arguments(enum guest_mode mode)
 
 static void arguments(void **state)
 {
-	for_each_mode(check_arguments);
+	guest_for_each_mode(check_arguments);
 }
 
 /* No source: in place already where that is possible, else refused. */
 static void no_source(void **state)
 {
-	struct snp_launch_update params = update_of(SNP_PAGE_NORMAL, GUEST_BASE, NULL, 8192);
+	struct snp_launch_update params = guest_update_of(SNP_PAGE_NORMAL, GUEST_BASE, NULL, 8192);
 	struct guest guest;
 
-	fill_source();
-	launch_private(&guest, GUEST_LEGACY);
-	expect_refused(&guest, &params, -EINVAL, 0);
+	guest_fill_source();
+	guest_launch_private(&guest, GUEST_LEGACY);
+	guest_expect_refused(&guest, &params, -EINVAL, 0);
 	guest_free(&guest);
-	launch_private(&guest, GUEST_IN_PLACE);
+	guest_launch_private(&guest, GUEST_IN_PLACE);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
 	assert_int_equal(params.len, 0);
 	assert_int_equal(params.uaddr, 0);
@@ -145,10 +95,10 @@ static void check_zero_ignores_source(enum guest_mode mode)
 	static const uint64_t address[] = { 0, 1, 4096, UINT64_MAX };
 	struct guest guest;
 
-	launch_private(&guest, mode);
+	guest_launch_private(&guest, mode);
 	for (size_t i = 0; i < sizeof(address) / sizeof(address[0]); i++) {
 		struct snp_launch_update params =
-			update_of(SNP_PAGE_ZERO, GUEST_BASE + i * 8192, NULL, 8192);
+			guest_update_of(SNP_PAGE_ZERO, GUEST_BASE + i * 8192, NULL, 8192);
 
 		params.uaddr = address[i];
 		assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
@@ -160,20 +110,20 @@ static void check_zero_ignores_source(enum guest_mode mode)
 
 static void zero_ignores_source(void **state)
 {
-	for_each_mode(check_zero_ignores_source);
+	guest_for_each_mode(check_zero_ignores_source);
 }
 
 static void check_progress_written_back(enum guest_mode mode)
 {
 	struct snp_launch_update params =
-		update_of(SNP_PAGE_NORMAL, GUEST_BASE, source, 3 * SNP_PAGE_SIZE);
+		guest_update_of(SNP_PAGE_NORMAL, GUEST_BASE, guest_source, 3 * SNP_PAGE_SIZE);
 	struct guest guest;
 	uint32_t error = 0x55;
 
-	launch_private(&guest, mode);
+	guest_launch_private(&guest, mode);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, &error), 0);
 	assert_int_equal(params.gfn_start, GUEST_BASE / SNP_PAGE_SIZE + 3);
-	assert_int_equal(params.uaddr, (uintptr_t)source + 3 * SNP_PAGE_SIZE);
+	assert_int_equal(params.uaddr, (uintptr_t)guest_source + 3 * SNP_PAGE_SIZE);
 	assert_int_equal(params.len, 0);
 	assert_int_equal(error, 0x55);
 	guest_free(&guest);
@@ -181,21 +131,22 @@ static void check_progress_written_back(enum guest_mode mode)
 
 static void progress_written_back(void **state)
 {
-	for_each_mode(check_progress_written_back);
+	guest_for_each_mode(check_progress_written_back);
 }
 
 static void check_stops_at_the_slots_end(enum guest_mode mode)
 {
 	uint64_t last = GUEST_BASE + GUEST_SIZE - SNP_PAGE_SIZE;
-	struct snp_launch_update params = update_of(SNP_PAGE_NORMAL, last, source, 8192);
+	struct snp_launch_update params =
+		guest_update_of(SNP_PAGE_NORMAL, last, guest_source, 8192);
 	struct guest guest;
 
-	launch_private(&guest, mode);
+	guest_launch_private(&guest, mode);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
 	assert_int_equal(params.len, SNP_PAGE_SIZE);
 	assert_int_equal(params.gfn_start, last / SNP_PAGE_SIZE + 1);
 	/* Nothing is there. */
-	expect_refused(&guest, &params, -EINVAL, 0);
+	guest_expect_refused(&guest, &params, -EINVAL, 0);
 	guest_add_slot(&guest, GUEST_BASE + GUEST_SIZE, SNP_PAGE_SIZE);
 	assert_int_equal(guest_convert(&guest, GUEST_BASE + GUEST_SIZE, SNP_PAGE_SIZE, true), 0);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
@@ -205,13 +156,13 @@ static void check_stops_at_the_slots_end(enum guest_mode mode)
 
 static void stops_at_the_slots_end(void **state)
 {
-	for_each_mode(check_stops_at_the_slots_end);
+	guest_for_each_mode(check_stops_at_the_slots_end);
 }
 
 static void stops_after_some_pages(void **state)
 {
 	struct snp_launch_update params =
-		update_of(SNP_PAGE_ZERO, GUEST_BASE, NULL, 5 * SNP_PAGE_SIZE);
+		guest_update_of(SNP_PAGE_ZERO, GUEST_BASE, NULL, 5 * SNP_PAGE_SIZE);
 	struct guest guest;
 
 	guest_new_with(&guest, GUEST_LEGACY, GMEM_SIM_SNP_PAGES, 2);
@@ -230,17 +181,17 @@ static void stops_after_some_pages(void **state)
 static void check_stops_at_a_shared_page(enum guest_mode mode)
 {
 	struct snp_launch_update params =
-		update_of(SNP_PAGE_NORMAL, GUEST_BASE, source, PAGES * SNP_PAGE_SIZE);
+		guest_update_of(SNP_PAGE_NORMAL, GUEST_BASE, guest_source, PAGES * SNP_PAGE_SIZE);
 	uint64_t shared = GUEST_BASE + 3 * SNP_PAGE_SIZE;
 	struct guest guest;
 
-	launch_private(&guest, mode);
+	guest_launch_private(&guest, mode);
 	assert_int_equal(guest_convert(&guest, shared, SNP_PAGE_SIZE, false), 0);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
 	assert_int_equal(params.gfn_start, shared / SNP_PAGE_SIZE);
-	assert_int_equal(params.uaddr, (uintptr_t)source + 3 * SNP_PAGE_SIZE);
+	assert_int_equal(params.uaddr, (uintptr_t)guest_source + 3 * SNP_PAGE_SIZE);
 	assert_int_equal(params.len, (PAGES - 3) * SNP_PAGE_SIZE);
-	expect_refused(&guest, &params, -EIO, 0);
+	guest_expect_refused(&guest, &params, -EIO, 0);
 	assert_int_equal(guest_convert(&guest, shared, SNP_PAGE_SIZE, true), 0);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
 	assert_int_equal(params.len, 0);
@@ -249,42 +200,42 @@ static void check_stops_at_a_shared_page(enum guest_mode mode)
 
 static void stops_at_a_shared_page(void **state)
 {
-	for_each_mode(check_stops_at_a_shared_page);
+	guest_for_each_mode(check_stops_at_a_shared_page);
 }
 
 static void check_populated_once(enum guest_mode mode)
 {
 	struct snp_launch_update params =
-		update_of(SNP_PAGE_UNMEASURED, GUEST_BASE, source, 4 * SNP_PAGE_SIZE);
+		guest_update_of(SNP_PAGE_UNMEASURED, GUEST_BASE, guest_source, 4 * SNP_PAGE_SIZE);
 	struct snp_launch_update third =
-		update_of(SNP_PAGE_ZERO, GUEST_BASE + 2 * SNP_PAGE_SIZE, NULL, SNP_PAGE_SIZE);
+		guest_update_of(SNP_PAGE_ZERO, GUEST_BASE + 2 * SNP_PAGE_SIZE, NULL, SNP_PAGE_SIZE);
 	struct guest guest;
 
-	launch_private(&guest, mode);
+	guest_launch_private(&guest, mode);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &third, NULL), 0);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
 	assert_int_equal(params.len, 2 * SNP_PAGE_SIZE);
-	expect_refused(&guest, &params, -EIO, 0);
+	guest_expect_refused(&guest, &params, -EIO, 0);
 	guest_free(&guest);
 }
 
 static void populated_once(void **state)
 {
-	for_each_mode(check_populated_once);
+	guest_for_each_mode(check_populated_once);
 }
 
 static void check_source_faults(enum guest_mode mode)
 {
 	uint8_t *two = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct snp_launch_update params = update_of(SNP_PAGE_NORMAL, GUEST_BASE, two, 8192);
+	struct snp_launch_update params = guest_update_of(SNP_PAGE_NORMAL, GUEST_BASE, two, 8192);
 	struct guest guest;
 
 	assert_ptr_not_equal(two, MAP_FAILED);
 	assert_int_equal(mprotect(two + SNP_PAGE_SIZE, SNP_PAGE_SIZE, PROT_NONE), 0);
-	launch_private(&guest, mode);
+	guest_launch_private(&guest, mode);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
 	assert_int_equal(params.len, SNP_PAGE_SIZE);
-	expect_refused(&guest, &params, -EIO, 0);
+	guest_expect_refused(&guest, &params, -EIO, 0);
 	assert_int_equal(mprotect(two + SNP_PAGE_SIZE, SNP_PAGE_SIZE, PROT_READ), 0);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
 	guest_free(&guest);
@@ -293,19 +244,19 @@ static void check_source_faults(enum guest_mode mode)
 
 static void source_faults(void **state)
 {
-	for_each_mode(check_source_faults);
+	guest_for_each_mode(check_source_faults);
 }
 
 static void check_without_the_device(enum guest_mode mode)
 {
-	struct snp_launch_update params = update_of(SNP_PAGE_ZERO, GUEST_BASE, NULL, 4096);
+	struct snp_launch_update params = guest_update_of(SNP_PAGE_ZERO, GUEST_BASE, NULL, 4096);
 	struct guest guest;
 	int sev_fd;
 
-	launch_private(&guest, mode);
+	guest_launch_private(&guest, mode);
 	sev_fd = guest.sev_fd;
 	guest.sev_fd = -1;
-	expect_refused(&guest, &params, -EIO, 0);
+	guest_expect_refused(&guest, &params, -EIO, 0);
 	guest.sev_fd = sev_fd;
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
 	guest_free(&guest);
@@ -313,38 +264,38 @@ static void check_without_the_device(enum guest_mode mode)
 
 static void without_the_device(void **state)
 {
-	for_each_mode(check_without_the_device);
+	guest_for_each_mode(check_without_the_device);
 }
 
 static void check_after_finish(enum guest_mode mode)
 {
-	struct snp_launch_update params = update_of(SNP_PAGE_ZERO, GUEST_BASE, NULL, 4096);
+	struct snp_launch_update params = guest_update_of(SNP_PAGE_ZERO, GUEST_BASE, NULL, 4096);
 	struct guest guest;
 
-	launch_private(&guest, mode);
+	guest_launch_private(&guest, mode);
 	assert_int_equal(guest_finish(&guest, NULL), 0);
-	expect_refused(&guest, &params, -EIO, 0x3);
+	guest_expect_refused(&guest, &params, -EIO, 0x3);
 	guest_free(&guest);
 }
 
 static void after_finish(void **state)
 {
-	for_each_mode(check_after_finish);
+	guest_for_each_mode(check_after_finish);
 }
 
 /* Whatever the firmware says, and the same command works the next time. */
 static void firmware_refuses(void **state)
 {
-	struct snp_launch_update params = update_of(SNP_PAGE_ZERO, GUEST_BASE, NULL, 4096);
+	struct snp_launch_update params = guest_update_of(SNP_PAGE_ZERO, GUEST_BASE, NULL, 4096);
 	struct guest guest;
 
-	launch_private(&guest, GUEST_LEGACY);
+	guest_launch_private(&guest, GUEST_LEGACY);
 	assert_int_equal(gmem_sim_fail(guest.sim, GMEM_SYS_IOCTL,
 				       (uint64_t)SNP_CMD_LAUNCH_UPDATE << 32 |
 					       SIM_KVM_MEMORY_ENCRYPT_OP,
 				       1, -EIO, 0x19),
 			 0);
-	expect_refused(&guest, &params, -EIO, 0x19);
+	guest_expect_refused(&guest, &params, -EIO, 0x19);
 	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
 	guest_free(&guest);
 }
@@ -352,10 +303,10 @@ static void firmware_refuses(void **state)
 /* The slot outlives its file's last descriptor and mapping; the memory does not. */
 static void file_is_gone(void **state)
 {
-	struct snp_launch_update params = update_of(SNP_PAGE_ZERO, GUEST_BASE, NULL, 4096);
+	struct snp_launch_update params = guest_update_of(SNP_PAGE_ZERO, GUEST_BASE, NULL, 4096);
 	struct guest guest;
 
-	launch_private(&guest, GUEST_SPLIT);
+	guest_launch_private(&guest, GUEST_SPLIT);
 	assert_int_equal(
 		guest.kernel.call(GMEM_SYS_CLOSE,
 				  (uint64_t[GMEM_SYS_ARGUMENTS]){ (uint64_t)guest.slot[0].fd },
@@ -363,270 +314,8 @@ static void file_is_gone(void **state)
 		0);
 	guest.slots = 0;
 	munmap(guest.slot[0].shared, guest.slot[0].size);
-	expect_refused(&guest, &params, -EIO, 0);
+	guest_expect_refused(&guest, &params, -EIO, 0);
 	guest_free(&guest);
-}
-
-/* What the guest reads, once it runs. */
-static void expect_guest_reads(struct guest *guest, int vcpu, uint64_t gpa, const void *expected)
-{
-	uint8_t page[SNP_PAGE_SIZE];
-
-	assert_int_equal(gmem_sim_guest_access(guest->sim, vcpu, gpa, page, sizeof(page),
-					       GMEM_SIM_PRIVATE),
-			 0);
-	assert_memory_equal(page, expected, sizeof(page));
-}
-
-static void check_contents(enum guest_mode mode)
-{
-	static const uint8_t zeros[SNP_PAGE_SIZE];
-	struct guest guest;
-	int vcpu;
-
-	guest_launch(&guest, mode);
-	guest_load(&guest, SNP_PAGE_NORMAL, GUEST_BASE, source, 2 * SNP_PAGE_SIZE);
-	guest_load(&guest, SNP_PAGE_UNMEASURED, GUEST_BASE + 2 * SNP_PAGE_SIZE,
-		   source + 2 * SNP_PAGE_SIZE, SNP_PAGE_SIZE);
-	guest_load(&guest, SNP_PAGE_ZERO, GUEST_BASE + 3 * SNP_PAGE_SIZE, source, SNP_PAGE_SIZE);
-	vcpu = guest_add_vcpu(&guest);
-	assert_int_equal(guest_finish(&guest, NULL), 0);
-	for (uint64_t i = 0; i < 3; i++)
-		expect_guest_reads(&guest, vcpu, GUEST_BASE + i * SNP_PAGE_SIZE,
-				   source + i * SNP_PAGE_SIZE);
-	expect_guest_reads(&guest, vcpu, GUEST_BASE + 3 * SNP_PAGE_SIZE, zeros);
-	guest_free(&guest);
-}
-
-static void contents(void **state)
-{
-	for_each_mode(check_contents);
-}
-
-/* A source wins over what is in the page. */
-static void in_place_with_a_source(void **state)
-{
-	struct snp_launch_update params = update_of(SNP_PAGE_NORMAL, GUEST_BASE, source, 4096);
-	struct guest guest;
-	int vcpu;
-
-	fill_source();
-	guest_launch(&guest, GUEST_IN_PLACE);
-	memset(guest_host(&guest, GUEST_BASE), 0x5a, SNP_PAGE_SIZE);
-	assert_int_equal(guest_convert(&guest, GUEST_BASE, SNP_PAGE_SIZE, true), 0);
-	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
-	vcpu = guest_add_vcpu(&guest);
-	assert_int_equal(guest_finish(&guest, NULL), 0);
-	expect_guest_reads(&guest, vcpu, GUEST_BASE, source);
-	guest_free(&guest);
-}
-
-/* The firmware writes its own, keys that differ from page to page among it. */
-static void check_secrets(enum guest_mode mode)
-{
-	struct snp_launch_start start = { .policy = GUEST_POLICY, .gosvw = { 1, 2, 3, 4 } };
-	struct snp_secrets_page page[2];
-	struct guest guest;
-	int vcpu;
-
-	guest_new(&guest, mode);
-	guest_add_slot(&guest, GUEST_BASE, GUEST_SIZE);
-	assert_int_equal(guest_init2(&guest, 0), 0);
-	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_START, &start, NULL), 0);
-	guest_load(&guest, SNP_PAGE_SECRETS, GUEST_BASE, source, sizeof(page));
-	vcpu = guest_add_vcpu(&guest);
-	assert_int_equal(guest_finish(&guest, NULL), 0);
-	assert_int_equal(gmem_sim_guest_access(guest.sim, vcpu, GUEST_BASE, page, sizeof(page),
-					       GMEM_SIM_PRIVATE),
-			 0);
-	assert_int_equal(page[0].version, 3);
-	assert_memory_equal(page[0].gosvw, start.gosvw, sizeof(start.gosvw));
-	for (size_t i = 0; i < 4; i++) {
-		assert_memory_not_equal(page[0].vmpck[i], page[0].vmpck[(i + 1) % 4], 32);
-		assert_memory_not_equal(page[0].vmpck[i], page[1].vmpck[i], 32);
-	}
-	guest_free(&guest);
-}
-
-static void secrets(void **state)
-{
-	for_each_mode(check_secrets);
-}
-
-/* Host and guest see a page that was converted after the launch with none of its old bytes. */
-static void conversion_destroys_after_finish(void **state)
-{
-	struct guest guest;
-
-	fill_source();
-	guest_launch(&guest, GUEST_IN_PLACE);
-	guest_load(&guest, SNP_PAGE_NORMAL, GUEST_BASE, source, SNP_PAGE_SIZE);
-	assert_int_equal(guest_finish(&guest, NULL), 0);
-	assert_int_equal(guest_convert(&guest, GUEST_BASE, SNP_PAGE_SIZE, false), 0);
-	assert_memory_not_equal(guest_host(&guest, GUEST_BASE), source, SNP_PAGE_SIZE);
-	guest_free(&guest);
-}
-
-/* A page taken back to shared and given again is measured again. */
-static void converted_before_finish(void **state)
-{
-	uint8_t once[SNP_DIGEST_SIZE], twice[SNP_DIGEST_SIZE];
-	struct guest guest;
-
-	fill_source();
-	guest_launch(&guest, GUEST_IN_PLACE);
-	guest_load(&guest, SNP_PAGE_NORMAL, GUEST_BASE, source, SNP_PAGE_SIZE);
-	guest_get_digest(&guest, once);
-	assert_int_equal(guest_convert(&guest, GUEST_BASE, SNP_PAGE_SIZE, false), 0);
-	guest_load(&guest, SNP_PAGE_NORMAL, GUEST_BASE, source, SNP_PAGE_SIZE);
-	guest_get_digest(&guest, twice);
-	assert_memory_not_equal(once, twice, sizeof(once));
-	guest_free(&guest);
-}
-
-/* What the firmware allows of leaf 7, and a table that has more. */
-static const struct gmem_sim_cpuid limit = {
-	.leaf = 7,
-	.subleaf = 0,
-	.eax = 0xff,
-	.ebx = 0xfffffffd,
-	.ecx = 0,
-	.edx = 0x80000000,
-};
-
-static struct snp_cpuid_page *fill_cpuid(uint8_t *page)
-{
-	struct snp_cpuid_page *cpuid = (struct snp_cpuid_page *)(void *)page;
-
-	memset(page, 0, SNP_PAGE_SIZE);
-	cpuid->count = 3;
-	cpuid->entry[0] = (struct snp_cpuid_entry){ .eax_in = 7, .ecx_in = 1, .eax = ~0u };
-	cpuid->entry[1] = (struct snp_cpuid_entry){
-		.eax_in = 7, .eax = 0x101, .ebx = 0x3, .ecx = 1, .edx = 0x80000001
-	};
-	cpuid->entry[2] = (struct snp_cpuid_entry){
-		.eax_in = 0xd, .xcr0_in = 1, .eax = 7, .ebx = 0x240, .ecx = 0x340
-	};
-	/* Past the last entry nobody looks. */
-	cpuid->entry[3] = (struct snp_cpuid_entry){ .eax_in = 7, .ecx = ~0u };
-	return cpuid;
-}
-
-static void expect_corrected(const struct snp_cpuid_page *cpuid)
-{
-	uint8_t wanted[SNP_PAGE_SIZE] __attribute__((aligned(8)));
-	struct snp_cpuid_page *corrected = fill_cpuid(wanted);
-
-	corrected->entry[1].eax = 0x01;
-	corrected->entry[1].ebx = 0x1;
-	corrected->entry[1].ecx = 0;
-	corrected->entry[1].edx = 0x80000000;
-	assert_memory_equal(cpuid, corrected, sizeof(*corrected));
-}
-
-static void check_cpuid_is_corrected(enum guest_mode mode)
-{
-	struct snp_launch_update params = update_of(SNP_PAGE_CPUID, GUEST_BASE, source, 4096);
-	struct guest guest;
-	int vcpu;
-
-	launch_private(&guest, mode);
-	assert_int_equal(gmem_sim_limit_cpuid(guest.sim, &limit), 0);
-	fill_cpuid(source);
-	expect_refused(&guest, &params, -EIO, 0x16);
-	expect_corrected((struct snp_cpuid_page *)(void *)source);
-	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
-	vcpu = guest_add_vcpu(&guest);
-	assert_int_equal(guest_finish(&guest, NULL), 0);
-	expect_guest_reads(&guest, vcpu, GUEST_BASE, source);
-	guest_free(&guest);
-}
-
-static void cpuid_is_corrected(void **state)
-{
-	for_each_mode(check_cpuid_is_corrected);
-}
-
-static void cpuid_is_corrected_in_place(void **state)
-{
-	struct snp_launch_update params = update_of(SNP_PAGE_CPUID, GUEST_BASE, NULL, 4096);
-	struct guest guest;
-
-	guest_launch(&guest, GUEST_IN_PLACE);
-	assert_int_equal(gmem_sim_limit_cpuid(guest.sim, &limit), 0);
-	fill_cpuid(guest_host(&guest, GUEST_BASE));
-	assert_int_equal(guest_convert(&guest, GUEST_BASE, SNP_PAGE_SIZE, true), 0);
-	expect_refused(&guest, &params, -EIO, 0x16);
-	assert_int_equal(guest_convert(&guest, GUEST_BASE, SNP_PAGE_SIZE, false), 0);
-	expect_corrected((struct snp_cpuid_page *)(void *)guest_host(&guest, GUEST_BASE));
-	assert_int_equal(guest_convert(&guest, GUEST_BASE, SNP_PAGE_SIZE, true), 0);
-	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
-	guest_free(&guest);
-}
-
-/* KVM cannot write the table back then, says nothing of it, and is refused the next time too. */
-static void check_cpuid_read_only(enum guest_mode mode)
-{
-	uint8_t *page =
-		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct snp_launch_update params = update_of(SNP_PAGE_CPUID, GUEST_BASE, page, 4096);
-	struct guest guest;
-
-	assert_ptr_not_equal(page, MAP_FAILED);
-	launch_private(&guest, mode);
-	assert_int_equal(gmem_sim_limit_cpuid(guest.sim, &limit), 0);
-	fill_cpuid(page);
-	assert_int_equal(mprotect(page, SNP_PAGE_SIZE, PROT_READ), 0);
-	expect_refused(&guest, &params, -EIO, 0x16);
-	expect_refused(&guest, &params, -EIO, 0x16);
-	guest_free(&guest);
-	munmap(page, 4096);
-}
-
-static void cpuid_read_only(void **state)
-{
-	for_each_mode(check_cpuid_read_only);
-}
-
-static void cpuid_reserved_fields(void **state)
-{
-	struct snp_launch_update params = update_of(SNP_PAGE_CPUID, GUEST_BASE, source, 4096);
-	struct snp_cpuid_page *cpuid = fill_cpuid(source);
-	struct guest guest;
-
-	launch_private(&guest, GUEST_LEGACY);
-	cpuid->count = 65;
-	expect_refused(&guest, &params, -EIO, 0x16);
-	assert_int_equal(cpuid->count, 64);
-	cpuid->reserved1 = 1;
-	expect_refused(&guest, &params, -EIO, 0x16);
-	assert_int_equal(cpuid->reserved1, 0);
-	cpuid->reserved2 = 1;
-	expect_refused(&guest, &params, -EIO, 0x16);
-	assert_int_equal(cpuid->reserved2, 0);
-	cpuid->entry[63].reserved = 1;
-	expect_refused(&guest, &params, -EIO, 0x16);
-	assert_int_equal(cpuid->entry[63].reserved, 0);
-	assert_int_equal(guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &params, NULL), 0);
-	guest_free(&guest);
-}
-
-/* Its contents are not measured. */
-static void cpuid_does_not_show_in_the_digest(void **state)
-{
-	uint8_t digest[2][SNP_DIGEST_SIZE];
-	struct guest guest;
-
-	for (size_t i = 0; i < 2; i++) {
-		struct snp_cpuid_page *cpuid = fill_cpuid(source);
-
-		cpuid->entry[0].eax = (uint32_t)i;
-		guest_launch(&guest, GUEST_LEGACY);
-		guest_load(&guest, SNP_PAGE_CPUID, GUEST_BASE, source, SNP_PAGE_SIZE);
-		guest_get_digest(&guest, digest[i]);
-		guest_free(&guest);
-	}
-	assert_memory_equal(digest[0], digest[1], sizeof(digest[0]));
 }
 
 /* Each thread has its own pages, and all want those at the end. */
@@ -644,10 +333,10 @@ static void *update_from_a_thread(void *opaque)
 {
 	struct thread *thread = opaque;
 
-	thread->result = guest_update(thread->guest, SNP_PAGE_NORMAL, thread->gpa, source,
-				      sizeof(source), NULL);
+	thread->result = guest_update(thread->guest, SNP_PAGE_NORMAL, thread->gpa, guest_source,
+				      sizeof(guest_source), NULL);
 	thread->result_of_last = guest_update(thread->guest, SNP_PAGE_NORMAL,
-					      GUEST_BASE + GUEST_SIZE - SNP_PAGE_SIZE, source,
+					      GUEST_BASE + GUEST_SIZE - SNP_PAGE_SIZE, guest_source,
 					      SNP_PAGE_SIZE, NULL);
 	return NULL;
 }
@@ -658,10 +347,10 @@ static void check_threads(enum guest_mode mode)
 	struct guest guest;
 	unsigned int winners = 0;
 
-	launch_private(&guest, mode);
+	guest_launch_private(&guest, mode);
 	for (size_t i = 0; i < THREADS; i++) {
-		thread[i] =
-			(struct thread){ .guest = &guest, .gpa = GUEST_BASE + i * sizeof(source) };
+		thread[i] = (struct thread){ .guest = &guest,
+					     .gpa = GUEST_BASE + i * sizeof(guest_source) };
 		assert_int_equal(pthread_create(&thread[i].thread, NULL, update_from_a_thread,
 						&thread[i]),
 				 0);
@@ -677,13 +366,14 @@ static void check_threads(enum guest_mode mode)
 
 static void threads(void **state)
 {
-	for_each_mode(check_threads);
+	guest_for_each_mode(check_threads);
 }
 
 /* Every allocation of an UPDATE fails once: EIO, nothing measured, and it works the next time. */
 static void check_out_of_memory(enum guest_mode mode)
 {
-	struct snp_launch_update params = update_of(SNP_PAGE_NORMAL, GUEST_BASE, source, 4096);
+	struct snp_launch_update params =
+		guest_update_of(SNP_PAGE_NORMAL, GUEST_BASE, guest_source, 4096);
 	uint64_t failed = 0;
 
 	for (uint64_t nth = 1;; nth++) {
@@ -692,7 +382,7 @@ static void check_out_of_memory(enum guest_mode mode)
 		struct guest guest;
 		int result;
 
-		launch_private(&guest, mode);
+		guest_launch_private(&guest, mode);
 		guest_get_digest(&guest, digest[0]);
 		allocations_fail(nth);
 		result = guest_command(&guest, SNP_CMD_LAUNCH_UPDATE, &copy, NULL);
@@ -716,7 +406,7 @@ static void check_out_of_memory(enum guest_mode mode)
 
 static void out_of_memory(void **state)
 {
-	for_each_mode(check_out_of_memory);
+	guest_for_each_mode(check_out_of_memory);
 }
 
 static void init2_out_of_memory(void **state)
@@ -747,16 +437,6 @@ int main(void)
 		cmocka_unit_test(after_finish),
 		cmocka_unit_test(firmware_refuses),
 		cmocka_unit_test(file_is_gone),
-		cmocka_unit_test(contents),
-		cmocka_unit_test(in_place_with_a_source),
-		cmocka_unit_test(secrets),
-		cmocka_unit_test(conversion_destroys_after_finish),
-		cmocka_unit_test(converted_before_finish),
-		cmocka_unit_test(cpuid_is_corrected),
-		cmocka_unit_test(cpuid_is_corrected_in_place),
-		cmocka_unit_test(cpuid_read_only),
-		cmocka_unit_test(cpuid_reserved_fields),
-		cmocka_unit_test(cpuid_does_not_show_in_the_digest),
 		cmocka_unit_test(threads),
 		cmocka_unit_test(out_of_memory),
 		cmocka_unit_test(init2_out_of_memory),
