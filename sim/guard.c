@@ -146,14 +146,14 @@ static int populate_part(struct gmem_sim *sim, const struct sim_mapping *mapping
 }
 
 /* What the caller has made of it since it was mapped, in one piece from start on. */
-static void find_protection(const struct gmem_sim *sim, const struct sim_mapping *mapping,
+static void find_protection(struct gmem_sim *sim, const struct sim_mapping *mapping,
 			    const struct sim_span *part, struct sim_span *piece, int *protection)
 {
 	struct sim_host_vma vma;
 
 	*piece = *part;
 	*protection = mapping->protection;
-	if (gmem_sim_host_next_vma(sim->maps, part->start, &vma) != 1 || vma.start > part->start)
+	if (gmem_sim_host_next_vma(&sim->maps, part->start, &vma) != 1 || vma.start > part->start)
 		return;
 	*protection = vma.protection;
 	if (vma.end < part->end)
@@ -161,7 +161,7 @@ static void find_protection(const struct gmem_sim *sim, const struct sim_mapping
 }
 
 /* Another file in the place of a part, with the protection that is there. */
-static int replace_part(const struct gmem_sim *sim, const struct sim_mapping *mapping,
+static int replace_part(struct gmem_sim *sim, const struct sim_mapping *mapping,
 			const struct sim_span *part, int fd)
 {
 	struct sim_span rest = *part;
@@ -379,6 +379,22 @@ static void take_back(struct sim_file *file, uint64_t start, uint64_t end)
 	}
 }
 
+/* Bytes in windows that are not private; all that is private is in one. */
+static uint64_t bytes_shared_in_windows(const struct sim_file *file)
+{
+	return gmem_sim_spans_total(&file->guarded) - gmem_sim_spans_total(&file->private_pages);
+}
+
+/* Whether closing windows for [start, end) would leave one too many: then they are kept. */
+static bool has_to_keep(const struct sim_file *file, const struct sim_span *closed)
+{
+	uint64_t bytes = closed->end - closed->start;
+
+	return closed->start > 0 && gmem_sim_spans_has(&file->guarded, closed->start - 1) &&
+	       gmem_sim_spans_has(&file->guarded, closed->end) && is_crowded(file, NULL) &&
+	       bytes <= LARGEST_FILL && bytes_shared_in_windows(file) <= LARGEST_FILL - bytes;
+}
+
 /*
  * Windows to be closed once [start, end) is shared, as one range that may be empty: all if nothing
  * else is private, unless that would leave one window too many. Joined ones, which are dear to
@@ -397,9 +413,7 @@ static struct sim_span to_close(const struct sim_file *file, uint64_t start, uin
 		closed.start += file->chunk;
 	if (closed.end > end)
 		closed.end = end & ~(file->chunk - 1);
-	if (closed.start > closed.end ||
-	    (closed.start > 0 && gmem_sim_spans_has(&file->guarded, closed.start - 1) &&
-	     gmem_sim_spans_has(&file->guarded, closed.end) && is_crowded(file, NULL)))
+	if (closed.start > closed.end || has_to_keep(file, &closed))
 		closed.start = closed.end;
 	return closed;
 }
@@ -470,7 +484,14 @@ static void reopen(struct sim_file *file, uint64_t start, uint64_t end)
 
 static int give(struct sim_file *file, uint64_t start, uint64_t end)
 {
-	return start < end ? for_each_part(file, start, end, give_part) : 0;
+	struct sim_span piece;
+	int err = 0;
+
+	while (err == 0 && gmem_sim_spans_next(&file->guarded, start, end, &piece)) {
+		err = for_each_part(file, piece.start, piece.end, give_part);
+		start = piece.end;
+	}
+	return err;
 }
 
 int gmem_sim_guard_lift(struct sim_file *file, uint64_t start, uint64_t end)
@@ -553,8 +574,10 @@ int gmem_sim_guard_mapping(struct sim_mapping *mapping)
 	struct gmem_sim *sim = mapping->file->vm->sim;
 	int err;
 
-	if (sim->uffd < 0)
+	if (sim->uffd < 0) {
+		gmem_sim_host_refresh_maps(&sim->maps);
 		return cover_private_in(sim, mapping);
+	}
 	err = make_room(mapping->file, mapping);
 	return err < 0 ? err : open_windows_in(sim, mapping);
 }

@@ -198,10 +198,26 @@ int gmem_sim_host_uffd_continue(int uffd, uint64_t start, uint64_t end, uint64_t
 	return 0;
 }
 
-int gmem_sim_host_open_maps(void)
+int gmem_sim_host_open_maps(struct sim_maps *maps)
 {
-	return (int)gmem_sim_raw(SYS_openat, sim_argument(AT_FDCWD), sim_address("/proc/self/maps"),
-				 O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	int fd = (int)gmem_sim_raw(SYS_openat, sim_argument(AT_FDCWD),
+				   sim_address("/proc/self/maps"), O_RDONLY | O_CLOEXEC, 0, 0, 0);
+
+	maps->fd = fd < 0 ? -1 : fd;
+	gmem_sim_host_refresh_maps(maps);
+	return fd < 0 ? fd : 0;
+}
+
+void gmem_sim_host_close_maps(struct sim_maps *maps)
+{
+	if (maps->fd >= 0)
+		gmem_sim_host_close(maps->fd);
+	maps->fd = -1;
+}
+
+void gmem_sim_host_refresh_maps(struct sim_maps *maps)
+{
+	maps->asked = UINT64_MAX;
 }
 
 /* "start-end perms offset major:minor inode ..." */
@@ -232,59 +248,95 @@ static bool parse_line(char *line, struct sim_host_vma *vma)
 	return true;
 }
 
-/* Kernels before 6.11: the text, line by line. */
-static int read_vma(int maps, uint64_t address, struct sim_host_vma *vma)
+/* 1, 0 at the end, or a negative errno. */
+static int read_more(struct sim_maps *maps)
 {
-	char text[8192]; /* a line is shorter than a path and 100 characters */
-	size_t have = 0;
+	int64_t got;
 
-	gmem_sim_raw(SYS_lseek, sim_argument(maps), 0, SEEK_SET, 0, 0, 0);
-	for (;;) {
-		int64_t got = gmem_sim_raw(SYS_read, sim_argument(maps), sim_address(text + have),
-					   sizeof(text) - 1 - have, 0, 0, 0);
-		char *line = text;
-		char *end;
-
-		if (got <= 0)
-			return (int)got;
-		have += (size_t)got;
-		text[have] = '\0';
-		while ((end = strchr(line, '\n'))) {
-			*end = '\0';
-			if (!parse_line(line, vma))
-				return -EIO;
-			if (vma->end > address)
-				return 1;
-			line = end + 1;
-		}
-		have -= (size_t)(line - text);
-		if (have == sizeof(text) - 1)
-			return -EIO;
-		memmove(text, line, have);
-	}
+	maps->have -= maps->at;
+	memmove(maps->text, maps->text + maps->at, maps->have);
+	maps->at = 0;
+	if (maps->have == sizeof(maps->text) - 1)
+		return -EIO;
+	got = gmem_sim_raw(SYS_read, sim_argument(maps->fd), sim_address(maps->text + maps->have),
+			   sizeof(maps->text) - 1 - maps->have, 0, 0, 0);
+	if (got <= 0)
+		return (int)got;
+	maps->have += (size_t)got;
+	return 1;
 }
 
-int gmem_sim_host_next_vma(int maps, uint64_t address, struct sim_host_vma *vma)
+/* The same, with the next line in maps->last. */
+static int read_line(struct sim_maps *maps)
+{
+	char *end;
+	char *line;
+
+	while (!(end = memchr(maps->text + maps->at, '\n', maps->have - maps->at))) {
+		int result = read_more(maps);
+
+		if (result <= 0)
+			return result;
+	}
+	line = maps->text + maps->at;
+	*end = '\0';
+	maps->at = (size_t)(end + 1 - maps->text);
+	return parse_line(line, &maps->last) ? 1 : -EIO;
+}
+
+/* Kernels before 6.11: the text, from where it was read last if that will do. */
+static int read_vma(struct sim_maps *maps, uint64_t address, struct sim_host_vma *vma)
+{
+	if (address < maps->asked) {
+		gmem_sim_raw(SYS_lseek, sim_argument(maps->fd), 0, SEEK_SET, 0, 0, 0);
+		maps->have = 0;
+		maps->at = 0;
+		maps->last.end = 0;
+	}
+	maps->asked = address;
+	while (maps->last.end <= address) {
+		int result = read_line(maps);
+
+		if (result <= 0) {
+			gmem_sim_host_refresh_maps(maps);
+			return result;
+		}
+	}
+	*vma = maps->last;
+	return 1;
+}
+
+static void put_query(struct sim_host_vma *vma, const struct procmap_query *query)
+{
+	vma->start = query->vma_start;
+	vma->end = query->vma_end;
+	vma->device = makedev(query->dev_major, query->dev_minor);
+	vma->inode = query->inode;
+	vma->protection = query->vma_flags & SIM_PROCMAP_READABLE ? PROT_READ : 0;
+	vma->protection |= query->vma_flags & SIM_PROCMAP_WRITABLE ? PROT_WRITE : 0;
+	vma->protection |= query->vma_flags & SIM_PROCMAP_EXECUTABLE ? PROT_EXEC : 0;
+}
+
+int gmem_sim_host_next_vma(struct sim_maps *maps, uint64_t address, struct sim_host_vma *vma)
 {
 	struct procmap_query query = {
 		.size = sizeof(query),
 		.query_flags = SIM_PROCMAP_COVERING_OR_NEXT,
 		.query_addr = address,
 	};
-	int64_t result = gmem_sim_raw(SYS_ioctl, sim_argument(maps), SIM_PROCMAP_QUERY,
-				      sim_address(&query), 0, 0, 0);
+	int64_t result;
 
+	if (maps->is_text)
+		return read_vma(maps, address, vma);
+	result = gmem_sim_raw(SYS_ioctl, sim_argument(maps->fd), SIM_PROCMAP_QUERY,
+			      sim_address(&query), 0, 0, 0);
 	if (result == -ENOENT)
 		return 0;
-	if (result < 0)
+	if (result < 0) {
+		maps->is_text = true;
 		return read_vma(maps, address, vma);
-	vma->start = query.vma_start;
-	vma->end = query.vma_end;
-	vma->device = makedev(query.dev_major, query.dev_minor);
-	vma->inode = query.inode;
-	vma->protection = query.vma_flags & SIM_PROCMAP_READABLE ? PROT_READ : 0;
-	vma->protection |= query.vma_flags & SIM_PROCMAP_WRITABLE ? PROT_WRITE : 0;
-	vma->protection |= query.vma_flags & SIM_PROCMAP_EXECUTABLE ? PROT_EXEC : 0;
+	}
+	put_query(vma, &query);
 	return 1;
 }
 

@@ -131,12 +131,12 @@ static bool is_still(const struct gmem_sim *sim, const struct sim_file *file,
 }
 
 /* The first piece of [start, end) that is not the file any more: 1, 0 for none, -ENOMEM. */
-static int find_replaced(const struct gmem_sim *sim, const struct sim_file *file, uint64_t start,
+static int find_replaced(struct gmem_sim *sim, const struct sim_file *file, uint64_t start,
 			 uint64_t end, struct sim_span *piece)
 {
 	while (start < end) {
 		struct sim_host_vma vma;
-		int found = gmem_sim_host_next_vma(sim->maps, start, &vma);
+		int found = gmem_sim_host_next_vma(&sim->maps, start, &vma);
 
 		if (found < 0)
 			return -ENOMEM;
@@ -187,6 +187,7 @@ int gmem_sim_mappings_check(struct sim_file *file, uint64_t start, uint64_t end)
 	struct gmem_sim *sim = file->vm->sim;
 	int found;
 
+	gmem_sim_host_refresh_maps(&sim->maps);
 	do
 		found = forget_replaced(sim, file, start, end);
 	while (found > 0);

@@ -102,8 +102,7 @@ static void stop_sigbus(struct gmem_sim *sim)
 static void stop(struct gmem_sim *sim)
 {
 	stop_sigbus(sim);
-	if (sim->maps >= 0)
-		gmem_sim_host_close(sim->maps);
+	gmem_sim_host_close_maps(&sim->maps);
 }
 
 static int choose_sigbus(struct gmem_sim *sim, uint64_t value)
@@ -153,12 +152,12 @@ int gmem_sim_new(uint32_t preset, struct gmem_sim **out)
 	sim->owner = getpid();
 	sim->uffd = -1;
 	sim->empty_fd = -1;
-	sim->maps = gmem_sim_host_open_maps();
+	err = gmem_sim_host_open_maps(&sim->maps);
 	sim->host_page_size = (uint64_t)gmem_sim_host_call(GMEM_SYS_GETPAGESIZE, NULL);
 	sim->config.page_size = sim->host_page_size;
 	/* The caller has mappings as well. */
 	sim->config.mappings = gmem_sim_host_map_limit() / 2;
-	err = sim->maps == -EMFILE || sim->maps == -ENFILE ? -EMFILE : 0;
+	err = err == -EMFILE || err == -ENFILE ? -EMFILE : 0;
 	if (err == 0)
 		err = choose_sigbus(sim, GMEM_SIM_SIGBUS_AUTO);
 	if (err == 0)

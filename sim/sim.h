@@ -168,6 +168,25 @@ struct sim_vcpu {
 	} mmio;
 };
 
+struct sim_host_vma {
+	uint64_t start;
+	uint64_t end;
+	dev_t device;
+	ino_t inode;
+	int protection;
+};
+
+/* /proc/self/maps, and how far its text was read where the kernel knows no better way. */
+struct sim_maps {
+	int fd; /* -1: not to be had */
+	bool is_text;
+	uint64_t asked; /* what the last answer was for; UINT64_MAX: none */
+	struct sim_host_vma last;
+	char text[8192]; /* a line is shorter than a path and 100 characters */
+	size_t have;
+	size_t at;
+};
+
 struct sim_mapping {
 	uint64_t start;
 	uint64_t end;
@@ -211,7 +230,7 @@ struct gmem_sim {
 	size_t mapping_room;
 	int uffd;     /* -1: private pages are mappings of empty_fd */
 	int empty_fd; /* -1 with userfaultfd */
-	int maps;     /* open all the time, lest there be no descriptor for it; -1: not to be had */
+	struct sim_maps maps;
 
 	struct sim_failure *failures;
 	size_t failure_count;
@@ -284,19 +303,16 @@ int gmem_sim_host_uffd_unregister(int uffd, uint64_t start, uint64_t end);
 /* Pages of the range that have memory into page tables; passes over others. */
 int gmem_sim_host_uffd_continue(int uffd, uint64_t start, uint64_t end, uint64_t page_size);
 
+/* Of the maps, which are open all the time, lest there be no descriptor for them. 0, -errno */
+int gmem_sim_host_open_maps(struct sim_maps *maps);
+void gmem_sim_host_close_maps(struct sim_maps *maps);
+/* What was read may be old. */
+void gmem_sim_host_refresh_maps(struct sim_maps *maps);
 /*
  * What is mapped at or after address: 1, its bounds and its file (zeros for none); 0 when nothing
- * is, or a negative errno. maps is a descriptor of gmem_sim_host_open_maps().
+ * is, or a negative errno. Cheapest with addresses that grow.
  */
-struct sim_host_vma {
-	uint64_t start;
-	uint64_t end;
-	dev_t device;
-	ino_t inode;
-	int protection;
-};
-int gmem_sim_host_open_maps(void);
-int gmem_sim_host_next_vma(int maps, uint64_t address, struct sim_host_vma *vma);
+int gmem_sim_host_next_vma(struct sim_maps *maps, uint64_t address, struct sim_host_vma *vma);
 
 /* ---- object.c ---- */
 

@@ -121,6 +121,16 @@ size_t gmem_sim_spans_count(const struct sim_spans *spans, uint64_t start, uint6
 	return last - first;
 }
 
+uint64_t gmem_sim_spans_total(const struct sim_spans *spans)
+{
+	uint64_t total = 0;
+	size_t i;
+
+	for (i = 0; i < spans->count; i++)
+		total += spans->span[i].end - spans->span[i].start;
+	return total;
+}
+
 bool gmem_sim_spans_next(const struct sim_spans *spans, uint64_t start, uint64_t end,
 			 struct sim_span *piece)
 {

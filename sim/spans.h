@@ -32,6 +32,9 @@ bool gmem_sim_spans_has(const struct sim_spans *spans, uint64_t value);
 /* How many spans have something of [start, end). */
 size_t gmem_sim_spans_count(const struct sim_spans *spans, uint64_t start, uint64_t end);
 
+/* How much all of it is. */
+uint64_t gmem_sim_spans_total(const struct sim_spans *spans);
+
 /*
  * The first piece of the set in [start, end): true and the piece, cut to it; false when there is
  * none. The gap version gives the first piece of [start, end) that is not in the set.

@@ -521,6 +521,41 @@ static void mappings_cannot_be_read(void **state)
 	kit_free(&kit);
 }
 
+#define PROCMAP_QUERY 0xc0686611L
+
+/* Linux before 6.11: the text of /proc/self/maps, of which there is more than one read's worth. */
+static void mappings_as_text(void **state)
+{
+	struct kit kit;
+	uint8_t *map;
+	uint64_t i;
+	int fd;
+
+	host_fails(SYS_ioctl, PROCMAP_QUERY, ENOTTY);
+	new_with_sigbus(&kit, state);
+	fd = kit_create(&kit, 600 * PAGE, MMAP_FLAG | SHARED_FLAG);
+	map = kit_map(&kit, fd, 600 * PAGE);
+	memset(map, 1, 600 * PAGE);
+	for (i = 0; i < 600; i += 3)
+		assert_int_equal(kit_convert(&kit, fd, i * PAGE, PAGE, true, NULL), 0);
+	assert_int_equal(munmap(map + 300 * PAGE, 2 * PAGE), 0);
+	assert_int_equal(kit_convert(&kit, fd, 200 * PAGE, 200 * PAGE, true, NULL), 0);
+	for (i = 0; i < 600; i++) {
+		bool is_private = i % 3 == 0 || (i >= 200 && i < 400);
+
+		assert_int_equal(kit_get(map + i * PAGE), i == 300 || i == 301 ? -2
+							  : is_private         ? -1
+									       : 1);
+	}
+	assert_int_equal(kit_convert(&kit, fd, 0, 600 * PAGE, false, NULL), 0);
+	for (i = 0; i < 600; i++)
+		assert_int_equal(kit_get(map + i * PAGE), i == 300 || i == 301 ? -2 : 1);
+	assert_int_not_equal(host_works(), 0);
+	kit_unmap(&kit, map, 600 * PAGE);
+	kit_close(&kit, fd);
+	kit_free(&kit);
+}
+
 /* Whether somebody still has the file is asked once an access, not for each of its pages. */
 static void one_look_an_access(void **state)
 {
@@ -601,6 +636,9 @@ int main(void)
 		{ "host out of memory, mappings", host_out_of_memory, NULL, NULL, &mapping },
 		{ "no descriptor is left, userfaultfd", no_descriptor_is_left, NULL, NULL, &uffd },
 		{ "no descriptor is left, mappings", no_descriptor_is_left, NULL, NULL, &mapping },
+		{ "mappings as text, userfaultfd", mappings_as_text, NULL, NULL, &uffd },
+		{ "mappings as text, joined", mappings_as_text, NULL, NULL, &joined },
+		{ "mappings as text, mappings", mappings_as_text, NULL, NULL, &mapping },
 		{ "mappings cannot be read, userfaultfd", mappings_cannot_be_read, NULL, NULL,
 		  &uffd },
 		{ "mappings cannot be read, mappings", mappings_cannot_be_read, NULL, NULL,
