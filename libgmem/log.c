@@ -84,6 +84,7 @@ const char *gmem_error_name(int error)
 		NAME(EACCES);
 		NAME(EAGAIN);
 		NAME(EBADF);
+		NAME(EBADMSG);
 		NAME(EBUSY);
 		NAME(EDEADLK);
 		NAME(EEXIST);

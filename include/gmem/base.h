@@ -19,6 +19,7 @@
  *   -EDEADLK     called from inside a callback that may not call this
  *   -ENOSPC      no memslot left, a table is full
  *   -EOPNOTSUPP  this kernel, this VM type or this build does not have it
+ *   -EBADMSG     data that was passed in (an image, a key) is damaged, or not what it should be
  *   -EIO         the kernel failed in another way (the log says how), or the handle is used in a
  *                child after fork()
  *
