@@ -20,4 +20,7 @@
 #include <gmem/layout.h>
 #include <gmem/access.h>
 
+#include <gmem/ovmf.h>
+#include <gmem/measure.h>
+
 #endif /* GMEM_H */

@@ -3,10 +3,9 @@
 #include "log.h"
 #include "range.h"
 #include "region.h"
+#include "thread.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 /* One thread's share of the work. */
@@ -72,20 +71,6 @@ static void *prefault_part(void *argument)
 	return NULL;
 }
 
-/* Threads of a library must not take the program's signals. */
-static int start_thread(struct part *part)
-{
-	sigset_t all, before;
-	int rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&part->thread, NULL, prefault_part, part);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	part->started = !rc;
-	return rc;
-}
-
 static void divide(struct part *parts, uint32_t count, const struct gmem_region *region,
 		   uint64_t offset, uint64_t size)
 {
@@ -110,7 +95,7 @@ static void run_parts(struct part *parts, uint32_t count)
 	uint32_t i;
 
 	for (i = 1; i < count; i++)
-		start_thread(&parts[i]);
+		parts[i].started = !gmem_thread_start(&parts[i].thread, prefault_part, &parts[i]);
 	for (i = 0; i < count; i++) {
 		if (!parts[i].started)
 			prefault_part(&parts[i]);
