@@ -27,70 +27,72 @@ struct job {
 	struct contents *contents;
 	const uint8_t *data;
 	uint32_t count;
+	uint32_t *table; /* of pages that were compared, counted from 1; 0: a free place */
+	uint64_t mask;   /* places of the table, less 1 */
 	atomic_uint_fast64_t next; /* page that nobody has taken yet */
 	atomic_int error;
 };
 
-/* Four sums side by side, which a processor can work on at once. */
+/*
+ * Four sums side by side, which a processor works on at once. A change of one bit always changes
+ * the sum of its lane, and lanes are folded so that all of their bits count.
+ */
 static uint64_t sum_page(const uint8_t *page)
 {
-	uint64_t sums[4] = { MIX_A, MIX_B, ~MIX_A, ~MIX_B };
-	uint64_t word;
+	uint64_t a = MIX_A, b = MIX_B, c = ~MIX_A, d = ~MIX_B;
+	uint64_t word[4];
 	size_t i;
 
 	for (i = 0; i < SNP_PAGE_SIZE; i += sizeof(word)) {
-		uint64_t *sum = &sums[i / sizeof(word) % 4];
-
-		memcpy(&word, page + i, sizeof(word));
-		*sum = (*sum ^ word ^ *sum >> 32) * MIX_A;
+		memcpy(word, page + i, sizeof(word));
+		a = (a ^ word[0]) * MIX_A;
+		b = (b ^ word[1]) * MIX_A;
+		c = (c ^ word[2]) * MIX_A;
+		d = (d ^ word[3]) * MIX_A;
 	}
-	sums[0] = (sums[0] ^ sums[1] >> 32) * MIX_B + sums[2];
-	sums[0] = (sums[0] ^ sums[3] >> 32) * MIX_B;
-	return sums[0] ^ sums[0] >> 32;
+	a = (a ^ a >> 32 ^ b) * MIX_B;
+	a = (a ^ a >> 32 ^ c) * MIX_B;
+	a = (a ^ a >> 32 ^ d) * MIX_B;
+	return a ^ a >> 32;
 }
 
-/* Finds the first page with the same contents. table has mask + 1 places for numbers from 1. */
-static uint32_t find_same(const uint8_t *data, uint32_t page, uint32_t *table, uint64_t mask)
+/* Finds the first page with the same contents, or gives this one a place. */
+static uint32_t find_same(struct job *job, uint32_t page)
 {
-	const uint8_t *bytes = data + (size_t)page * SNP_PAGE_SIZE;
+	const uint8_t *bytes = job->data + (size_t)page * SNP_PAGE_SIZE;
 	uint64_t sum = sum_page(bytes);
 	unsigned int i;
 
 	for (i = 0; i < PROBES; i++) {
-		uint32_t *place = &table[(sum + i) & mask];
+		uint32_t *place = &job->table[(sum + i) & job->mask];
 
 		if (!*place) {
 			*place = page + 1;
 			return page;
 		}
-		if (!memcmp(data + (size_t)(*place - 1) * SNP_PAGE_SIZE, bytes, SNP_PAGE_SIZE))
+		if (!memcmp(job->data + (size_t)(*place - 1) * SNP_PAGE_SIZE, bytes, SNP_PAGE_SIZE))
 			return *place - 1;
 	}
 	return page;
 }
 
-static int compare_pages(struct contents *contents, const uint8_t *data, uint32_t count)
+static void compare_pages(struct job *job, uint64_t first, uint64_t end)
 {
-	uint64_t places = 2;
-	uint32_t *table;
-	uint32_t i;
+	uint64_t i;
 
-	while (places < UINT64_C(2) * count)
-		places *= 2;
-	table = calloc(places, sizeof(*table));
-	if (!table)
-		return -ENOMEM;
-	for (i = 0; i < count; i++)
-		contents->pages[i].same_as = find_same(data, i, table, places - 1);
-	free(table);
-	return 0;
+	for (i = first; i < end; i++)
+		job->contents->pages[i].same_as = find_same(job, (uint32_t)i);
+}
+
+static uint64_t end_of_chunk(const struct job *job, uint64_t first)
+{
+	return first + CHUNK < job->count ? first + CHUNK : job->count;
 }
 
 static int hash_chunk(struct job *job, uint64_t first)
 {
-	uint64_t end = first + CHUNK < job->count ? first + CHUNK : job->count;
+	uint64_t end = end_of_chunk(job, first), i;
 	struct contents_page *page;
-	uint64_t i;
 	int rc = 0;
 
 	for (i = first; i < end && !rc; i++) {
@@ -119,12 +121,13 @@ static void *hash_chunks(void *argument)
 }
 
 /* The calling thread works too, and does all of it where no other can be had. */
-static int hash_pages(struct job *job, uint32_t threads)
+static int hash_by_threads(struct job *job, uint32_t threads)
 {
 	uint64_t chunks = ((uint64_t)job->count + CHUNK - 1) / CHUNK;
 	pthread_t others[GMEM_SNP_THREADS_MAX - 1];
 	uint32_t started = 0;
 
+	compare_pages(job, 0, job->count);
 	while (started + 1 < threads && started + 1 < chunks &&
 	       !gmem_thread_start(&others[started], hash_chunks, job))
 		started++;
@@ -134,20 +137,36 @@ static int hash_pages(struct job *job, uint32_t threads)
 	return atomic_load_explicit(&job->error, memory_order_relaxed);
 }
 
+/* Pages are hashed while the processor's cache still has them from being compared. */
+static int hash_alone(struct job *job)
+{
+	uint64_t first;
+	int rc = 0;
+
+	for (first = 0; first < job->count && !rc; first += CHUNK) {
+		compare_pages(job, first, end_of_chunk(job, first));
+		rc = hash_chunk(job, first);
+	}
+	return rc;
+}
+
 int gmem_contents_hash(struct contents *contents, const uint8_t *data, uint32_t count,
 		       uint32_t threads)
 {
 	struct job job = { .contents = contents, .data = data, .count = count };
-	int rc;
+	uint64_t places = 2;
+	int rc = -ENOMEM;
 
+	while (places < UINT64_C(2) * count)
+		places *= 2;
+	job.mask = places - 1;
+	job.table = calloc(places, sizeof(*job.table));
 	contents->pages = calloc(count, sizeof(contents->pages[0]));
-	if (!contents->pages)
-		return -ENOMEM;
-	rc = compare_pages(contents, data, count);
-	if (!rc)
-		rc = hash_pages(&job, threads);
+	if (job.table && contents->pages)
+		rc = threads > 1 ? hash_by_threads(&job, threads) : hash_alone(&job);
 	if (rc)
 		gmem_contents_free(contents);
+	free(job.table);
 	return rc;
 }
 
