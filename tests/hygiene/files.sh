@@ -65,11 +65,11 @@ each executable >"$scratch/out"
 judge "what can be run is executable, and nothing else" "$scratch/out"
 
 # A source file that no Makefile fragment names is compiled by nobody and missing in the tarball.
-cat Makefile.am ./*/Makemodule.am | tr -s '[:blank:]' '\n' >"$scratch/am"
+cat Makefile.am ./*/Makemodule.am ./*/*/Makemodule.am | tr -s '[:blank:]' '\n' >"$scratch/am"
 grep -E '^(include|libgmem|sim|tools|examples|tests)/.*\.([chS]|cc|sh)$' "$scratch/files" |
 	while read -r file; do
 		case $file in
-		tests/unit/test-*.c | tests/live/live-*.c | examples/[0-9]*.c | tools/*.c)
+		tests/fuzz/fuzz-*.c | tests/unit/test-*.c | tests/live/live-*.c | examples/[0-9]*.c | tools/*.c)
 			name=${file%.c}
 			;;
 		*) name=$file ;;
