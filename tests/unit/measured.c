@@ -34,7 +34,8 @@ gcry_error_t __wrap_gcry_md_hash_buffers(int algorithm, unsigned int flags, void
 	pthread_mutex_lock(&mutex);
 	now.hashes++;
 	now.page_hashes += buffers[0].len == PAGE;
-	fails = now.failing_hash && now.hashes >= now.failing_hash;
+	fails = now.failing_hash &&
+		(now.hashes == now.failing_hash || (now.fails_on && now.hashes > now.failing_hash));
 	pthread_mutex_unlock(&mutex);
 	return fails ? GPG_ERR_NOT_OPERATIONAL
 		     : __real_gcry_md_hash_buffers(algorithm, flags, digest, buffers, count);

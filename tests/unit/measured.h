@@ -20,7 +20,8 @@
 struct meddling {
 	uint64_t page_hashes;   /* of a whole page */
 	uint64_t hashes;        /* of anything */
-	uint64_t failing_hash;  /* this one and all later ones fail, from 1; 0: none */
+	uint64_t failing_hash;  /* this one fails, counted from 1; 0: none */
+	bool fails_on;          /* and all later ones */
 	uint32_t threads_left;  /* that may be started */
 	uint32_t threads_begun; /* that were */
 };

@@ -63,9 +63,11 @@ static void fail_all(struct measured *measured, const struct scenario *scenario)
 		expect_one_message(measured->logs, GMEM_LOG_ERROR, scenario->name, "no memory");
 		expect_digest(measured->measure, zeros);
 	}
-	for (nth = 1; nth <= hashes; nth++) {
+	/* Each alone, and with all that come after it. */
+	for (nth = 2; nth <= 2 * hashes + 1; nth++) {
 		meddling_reset();
-		meddling()->failing_hash = nth;
+		meddling()->failing_hash = nth / 2;
+		meddling()->fails_on = nth % 2;
 		assert_int_equal(scenario->call(measured->measure, scenario->opaque), -EOPNOTSUPP);
 		expect_one_message(measured->logs, GMEM_LOG_ERROR, scenario->name,
 				   "libgcrypt has stopped hashing");
@@ -186,6 +188,11 @@ static void a_vmsa_that_failed_is_hashed_again(void **state)
 	struct measured *measured = *state;
 	uint8_t digest[48] = { 0 }, page[PAGE];
 
+	/* Another was, so there is a hash to be mistaken for that of the second. */
+	assert_int_equal(
+		gmem_snp_measure_add_vcpus(measured->measure, GMEM_SNP_VMM_EC2, 0, 1, 0, 0, 0), 0);
+	assert_int_equal(gmem_snp_measure_get_digest(measured->measure, digest), 0);
+	meddling_reset();
 	meddling()->failing_hash = 1;
 	assert_int_equal(call_add_vcpus(measured->measure, NULL), -EOPNOTSUPP);
 	expect_one_message(measured->logs, GMEM_LOG_ERROR, "has stopped hashing");

@@ -580,6 +580,9 @@ static void sections_of_nothing_are_kept(void **state)
 	firmware_add_section(&scene->firmware, 0x800001, 0, GMEM_OVMF_SEC_MEM);
 	firmware_add_section(&scene->firmware, 0xffffffff, 0, GMEM_OVMF_CPUID);
 	firmware_add_section(&scene->firmware, 0, 0, 0x77);
+	/* One within a section that comes later. */
+	scene->firmware.sections[1].gpa = 0x80e001;
+	scene->firmware.sections[1].size = 0;
 	firmware_make(&scene->firmware);
 	expect_image(scene);
 	expect_sections(scene);
@@ -621,6 +624,11 @@ static void as_many_sections_as_there_may_be(void **state)
 	assert_int_equal(gmem_ovmf_get_section(scene->ovmf, GMEM_OVMF_SECTIONS_MAX - 1, &section),
 			 0);
 	assert_int_equal(section.gpa, 0x1000);
+	/* One more, which has its room in the image, and is good but for the number. */
+	firmware_put_u32(firmware, 4, 16 + 12 * (GMEM_OVMF_SECTIONS_MAX + 1));
+	firmware_put_u32(firmware, 12, GMEM_OVMF_SECTIONS_MAX + 1);
+	expect_bad(scene, "1025 sections", "1024 sections at most");
+	firmware_put_u32(firmware, 12, GMEM_OVMF_SECTIONS_MAX);
 	/* The last overlaps the first. */
 	firmware_put_u32(firmware, 16 + 12 * (GMEM_OVMF_SECTIONS_MAX - 1),
 			 0x1000 * GMEM_OVMF_SECTIONS_MAX);
