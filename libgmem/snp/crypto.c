@@ -22,6 +22,8 @@ int gmem_crypto_report(struct gmem_ctx *ctx, const char *who)
 
 /* Oldest release that was tried; configure asks for the same. */
 #define OLDEST_LIBGCRYPT "1.10.0"
+/* Bytes by which libgcrypt's pool of secure memory grows, when many keys are used at once. */
+#define SECURE_POOL_STEP 16384u
 
 /*
  * The library's only variable. libgcrypt is initialised once in a process, which its functions do
@@ -37,10 +39,14 @@ static void start(void)
 	if (!gcry_check_version(OLDEST_LIBGCRYPT) || begun)
 		return;
 	/*
-	 * A pool of locked memory counts against the program's limit, and is the program's to ask
-	 * for. Private keys are wiped in any case.
+	 * Secure memory is left on: libgcrypt makes its pool (32 KiB, locked where the limit allows)
+	 * when the first private key needs it, so that a program which only hashes locks nothing.
+	 * Without it libgcrypt neither wipes its copies of a key nor takes the same time for every
+	 * deterministic nonce. A library has no business with stderr and the process's user.
 	 */
-	gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
+	gcry_control(GCRYCTL_DISABLE_SECMEM_WARN, 0);
+	gcry_control(GCRYCTL_DISABLE_PRIV_DROP, 0);
+	gcry_control(GCRYCTL_AUTO_EXPAND_SECMEM, SECURE_POOL_STEP);
 	gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
 }
 
