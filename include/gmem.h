@@ -22,5 +22,6 @@
 
 #include <gmem/ovmf.h>
 #include <gmem/measure.h>
+#include <gmem/id.h>
 
 #endif /* GMEM_H */

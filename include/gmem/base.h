@@ -20,8 +20,8 @@
  *   -ENOSPC      no memslot left, a table is full
  *   -EOPNOTSUPP  this kernel, this VM type or this build does not have it
  *   -EBADMSG     data that was passed in (an image, a key) is damaged, or not what it should be
- *   -EIO         the kernel failed in another way (the log says how), or the handle is used in a
- *                child after fork()
+ *   -EIO         the kernel, or libgcrypt, failed in another way (the log says how), or the handle
+ *                is used in a child after fork()
  *
  * Each failure sends one message to the log (gmem/ctx.h), on the calling thread, before the
  * function returns; it names the object, the value and what would be right. It is of level error,
