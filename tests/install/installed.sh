@@ -116,7 +116,9 @@ else
 	skip "static" "no static library was built (--disable-static)"
 fi
 
-attempt "gmem-probe tells its version" sh -c \
-	"LD_LIBRARY_PATH='$DESTDIR$libdir' '$DESTDIR$bindir/gmem-probe' --version | grep -F '$GMEM_VERSION'"
+for tool in gmem-measure gmem-probe; do
+	attempt "$tool tells its version" sh -c \
+		"LD_LIBRARY_PATH='$DESTDIR$libdir' '$DESTDIR$bindir/$tool' --version | grep -F '$GMEM_VERSION'"
+done
 
 finish
