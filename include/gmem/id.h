@@ -18,7 +18,9 @@
  *
  * A program that initialises libgcrypt itself must do so before the first call. If it has turned
  * libgcrypt's secure memory off, private keys live in ordinary memory, and libgcrypt does not
- * wipe all of its copies.
+ * wipe all of its copies. In FIPS mode that memory does not grow, and libgcrypt ends a program that
+ * needs more of it: 32 KiB, which it makes unless told otherwise, are enough for some 60 threads
+ * that sign at once.
  */
 #ifndef GMEM_ID_H
 #define GMEM_ID_H

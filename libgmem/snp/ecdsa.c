@@ -67,9 +67,14 @@ static int error_of(gcry_error_t error)
 	}
 }
 
+/*
+ * In FIPS mode libgcrypt's secure memory does not grow, and libgcrypt ends the program when it has
+ * none left for itself: there it is for what lasts as long as a call.
+ */
 uint8_t *gmem_ecdsa_secret_new(const uint8_t value[ECDSA_SIZE])
 {
-	uint8_t *secret = gcry_malloc_secure(ECDSA_SIZE);
+	uint8_t *secret = gcry_fips_mode_active() ? gcry_malloc(ECDSA_SIZE)
+						  : gcry_malloc_secure(ECDSA_SIZE);
 
 	if (secret)
 		memcpy(secret, value, ECDSA_SIZE);
@@ -212,13 +217,19 @@ int gmem_ecdsa_sign(const uint8_t *secret, const uint8_t digest[ECDSA_SIZE],
 		    struct ecdsa_signature *signature)
 {
 	gcry_sexp_t key = NULL, data = NULL, result = NULL;
+	uint8_t *copy;
 	int ret;
 
+	/* What is built from secure memory is in secure memory. */
+	copy = gcry_malloc_secure(ECDSA_SIZE);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, secret, ECDSA_SIZE);
 	ret = error_of(gcry_sexp_build(&key, NULL,
 				       "(private-key (ecc (curve \"" CURVE "\") (d %b)))",
-				       (int)ECDSA_SIZE, secret));
+				       (int)ECDSA_SIZE, copy));
 	if (!ret)
-		ret = build_data(&data, digest, gcry_is_secure(secret));
+		ret = build_data(&data, digest, gcry_is_secure(copy));
 	if (!ret)
 		ret = error_of(gcry_pk_sign(&result, data, key));
 	if (!ret)
@@ -226,6 +237,7 @@ int gmem_ecdsa_sign(const uint8_t *secret, const uint8_t digest[ECDSA_SIZE],
 	gcry_sexp_release(result);
 	gcry_sexp_release(data);
 	gcry_sexp_release(key);
+	gmem_ecdsa_secret_free(copy);
 	return ret;
 }
 

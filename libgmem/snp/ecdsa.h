@@ -22,7 +22,7 @@ struct ecdsa_signature {
 	uint8_t s[ECDSA_SIZE];
 };
 
-/* A copy of a private number, in locked memory where libgcrypt has some. NULL: no memory. */
+/* A copy of a private number, in locked memory where that can be had. NULL: no memory. */
 uint8_t *gmem_ecdsa_secret_new(const uint8_t value[ECDSA_SIZE]);
 /* Wipes it. NULL is ignored. */
 void gmem_ecdsa_secret_free(uint8_t *secret);
@@ -31,7 +31,7 @@ void gmem_ecdsa_secret_free(uint8_t *secret);
 int gmem_ecdsa_derive(const uint8_t *secret, struct ecdsa_point *point);
 /* -EBADMSG: it is no point of the curve. */
 int gmem_ecdsa_check_point(const struct ecdsa_point *point);
-/* Deterministic (RFC 6979) where secret is in locked memory. */
+/* Deterministic (RFC 6979) where libgcrypt has secure memory. */
 int gmem_ecdsa_sign(const uint8_t *secret, const uint8_t digest[ECDSA_SIZE],
 		    struct ecdsa_signature *signature);
 /* point must have been checked. -EBADMSG: it did not sign this. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <gcrypt.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -350,6 +351,79 @@ static void without_author_key(void **state)
 	assert_memory_equal(author_digest, id_digest, sizeof(id_digest));
 	expect_no_message(kit->logs);
 	gmem_snp_key_free(key);
+}
+
+/* One key, many threads, and all of them come to the same. */
+
+#define THREADS 8u
+#define SIGNATURES 10u
+
+struct signer {
+	pthread_t thread;
+	const struct gmem_snp_key *key;
+	const uint8_t *block;
+	const uint8_t *expected;
+	unsigned int good;
+};
+
+static void *sign_again_and_again(void *argument)
+{
+	struct signer *signer = argument;
+	uint8_t auth[AUTH];
+	unsigned int i;
+
+	for (i = 0; i < SIGNATURES; i++) {
+		if (!gmem_snp_id_auth_sign(signer->block, signer->key, signer->key, auth) &&
+		    !memcmp(auth, signer->expected, AUTH) &&
+		    !gmem_snp_id_auth_verify(NULL, signer->block, auth))
+			signer->good++;
+	}
+	return NULL;
+}
+
+static void many_threads_sign_with_one_key(void **state)
+{
+	struct kit *kit = *state;
+	struct gmem_snp_key *key = made_up_key(kit, 7);
+	struct signer signers[THREADS];
+	uint8_t block[BLOCK], auth[AUTH];
+	unsigned int i;
+
+	make_block(block);
+	assert_int_equal(gmem_snp_id_auth_sign(block, key, key, auth), 0);
+	for (i = 0; i < THREADS; i++) {
+		signers[i] = (struct signer){ .key = key, .block = block, .expected = auth };
+		assert_int_equal(pthread_create(&signers[i].thread, NULL, sign_again_and_again,
+						&signers[i]),
+				 0);
+	}
+	for (i = 0; i < THREADS; i++) {
+		pthread_join(signers[i].thread, NULL);
+		assert_int_equal(signers[i].good, SIGNATURES);
+	}
+	gmem_snp_key_free(key);
+}
+
+/* libgcrypt's pool of locked memory has 32 KiB at first, and a key takes 64 bytes and more. */
+static void more_keys_than_locked_memory_holds(void **state)
+{
+	struct kit *kit = *state;
+	size_t count = kit_stride(100) == 1 ? 700 : 7;
+	struct gmem_snp_key **keys = calloc(count, sizeof(struct gmem_snp_key *));
+	uint8_t block[BLOCK], auth[AUTH];
+	size_t i;
+
+	assert_non_null(keys);
+	for (i = 0; i < count; i++) {
+		keys[i] = made_up_key(kit, (uint8_t)i);
+		assert_non_null(keys[i]);
+	}
+	make_block(block);
+	assert_int_equal(gmem_snp_id_auth_sign(block, keys[0], keys[count - 1], auth), 0);
+	assert_int_equal(gmem_snp_id_auth_verify(kit->ctx, block, auth), 0);
+	for (i = 0; i < count; i++)
+		gmem_snp_key_free(keys[i]);
+	free(keys);
 }
 
 static void tamper(struct kit *kit, uint8_t *bytes, size_t size, const uint8_t block[BLOCK],
@@ -792,18 +866,33 @@ static void signing_without_secure_memory(void **state)
 	make_block(block);
 	assert_int_equal(gmem_snp_id_auth_sign(block, key, key, auth), 0);
 	assert_int_equal(gmem_snp_id_auth_verify(kit->ctx, block, auth), 0);
-	/* Another nonce each time. */
+	/* Another nonce each time; but in FIPS mode secure memory cannot be turned off. */
 	assert_int_equal(gmem_snp_id_auth_sign(block, key, key, again), 0);
-	assert_memory_not_equal(auth, again, sizeof(auth));
+	assert_int_equal(!memcmp(auth, again, sizeof(auth)), gcry_fips_mode_active());
 	gmem_snp_key_free(key);
 }
 
-static void without_secure_memory(void **state)
+/* In FIPS mode secure memory does not grow, and libgcrypt ends a program that needs more. */
+static void keys_in_fips_mode(void **state)
 {
+	gcry_control(GCRYCTL_FORCE_FIPS_MODE, 0);
+	more_keys_than_locked_memory_holds(state);
+	assert_true(gcry_fips_mode_active());
+	many_threads_sign_with_one_key(state);
+}
+
+static const struct CMUnitTest children[] = {
+	cmocka_unit_test(signing_without_secure_memory),
+	cmocka_unit_test(keys_in_fips_mode),
+};
+
+/* libgcrypt is initialised once in a process, so each of these has one. */
+static void expect_child(unsigned int number)
+{
+	char argument[] = { (char)('0' + number), '\0' };
 	int status = -1;
 	pid_t child;
 
-	(void)state;
 	if (getenv("GMEM_TEST_VALGRIND")) {
 		print_message("valgrind does not start a program again by /proc/self/exe\n");
 		skip();
@@ -812,11 +901,23 @@ static void without_secure_memory(void **state)
 	if (child == 0) {
 		/* What it prints is not this program's report. */
 		if (dup2(STDERR_FILENO, STDOUT_FILENO) >= 0)
-			execl("/proc/self/exe", "test-id-block", "child", (char *)NULL);
+			execl("/proc/self/exe", "test-id-block", argument, (char *)NULL);
 		_exit(127);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
+}
+
+static void without_secure_memory(void **state)
+{
+	(void)state;
+	expect_child(0);
+}
+
+static void in_fips_mode(void **state)
+{
+	(void)state;
+	expect_child(1);
 }
 
 int main(int argc, char **argv)
@@ -829,6 +930,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(openssl_takes_our_signatures),
 		cmocka_unit_test(we_take_openssl_s_signatures),
 		cmocka_unit_test(without_author_key),
+		cmocka_unit_test(many_threads_sign_with_one_key),
+		cmocka_unit_test(more_keys_than_locked_memory_holds),
 		cmocka_unit_test(no_byte_can_be_changed),
 		cmocka_unit_test(messages_say_what_is_wrong),
 		cmocka_unit_test(signatures_are_in_range),
@@ -840,13 +943,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(auth_arguments_EINVAL),
 		cmocka_unit_test(a_table_of_blocks),
 		cmocka_unit_test(without_secure_memory),
-	};
-	static const struct CMUnitTest child[] = {
-		cmocka_unit_test(signing_without_secure_memory),
+		cmocka_unit_test(in_fips_mode),
 	};
 
-	(void)argv;
 	if (argc > 1)
-		return cmocka_run_group_tests(child, kit_open, kit_close);
+		return _cmocka_run_group_tests("child", &children[argv[1][0] - '0'], 1, kit_open,
+					       kit_close);
 	return cmocka_run_group_tests(tests, kit_open, kit_close);
 }
