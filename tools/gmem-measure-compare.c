@@ -131,7 +131,7 @@ static void print_nothing_found(const struct search *search)
 	       "So it may be another firmware image%s, or a processor or features that are not "
 	       "known here\n(--signature, --features), or a VMM that does it in its own way "
 	       "(--vmsa).\n",
-	       search->tried, search->options->max_vcpus,
+	       search->tried, search->max_vcpus,
 	       search->launch->has_hashes
 		       ? ",\nwith and without the kernel, initrd and command line"
 		       : "",

@@ -161,10 +161,10 @@ static char *guess_append(const char *append, enum boot boot)
 	return strndup(append, (size_t)(end - append));
 }
 
+/* Kernel and initrd may be large, and are hashed already: what differs is small. */
 static int add_boot(const struct search *search, struct lists *lists, enum boot boot)
 {
-	const struct launch *launch = search->launch;
-	bool initrd = boot != BOOT_NO_INITRD && boot != BOOT_NEITHER && launch->initrd.size;
+	bool initrd = boot != BOOT_NO_INITRD && boot != BOOT_NEITHER;
 	const char *given = search->options->append;
 	struct gmem_snp_hashes hashes;
 	char *append;
@@ -174,12 +174,13 @@ static int add_boot(const struct search *search, struct lists *lists, enum boot 
 	append = guess_append(given ? given : "", boot);
 	if (!append)
 		return -ENOMEM;
-	ret = gmem_snp_hashes_compute(launch->ctx, launch->kernel.data, launch->kernel.size,
-				      initrd ? launch->initrd.data : NULL,
-				      initrd ? launch->initrd.size : 0, append, &hashes);
+	ret = gmem_snp_hashes_compute(search->launch->ctx, "", 1, NULL, 0, append, &hashes);
 	free(append);
 	if (ret)
 		return ret;
+	memcpy(hashes.kernel, search->launch->hashes.kernel, sizeof(hashes.kernel));
+	if (initrd)
+		memcpy(hashes.initrd, search->launch->hashes.initrd, sizeof(hashes.initrd));
 	/* What comes to the same was tried before. */
 	for (i = 0; i < lists->boot_count; i++) {
 		if (lists->boots[i] != BOOT_NO_HASHES &&
@@ -345,7 +346,7 @@ static int try_counts(struct search *search, const struct guess *guess, const ui
 	int ret;
 
 	ret = gmem_snp_measure_new(search->launch->ctx, seed, &measure);
-	for (count = 1; count <= search->options->max_vcpus && !ret; count++) {
+	for (count = 1; count <= search->max_vcpus && !ret; count++) {
 		ret = launch_add_vcpus(search->launch, measure, state, count - 1, 1);
 		if (!ret)
 			ret = gmem_snp_measure_get_digest(measure, digest);
@@ -392,7 +393,7 @@ static void show_progress(const struct search *search, size_t done, size_t count
 		fputs("\r\033[K", stderr);
 	else if (done % (count / PROGRESS_STEPS + 1) == 0)
 		fprintf(stderr, "\rtrying %zu of %zu kinds of launch, %" PRIu32 " vCPU counts each",
-			done + 1, count, search->options->max_vcpus);
+			done + 1, count, search->max_vcpus);
 	fflush(stderr);
 }
 
@@ -434,6 +435,10 @@ int search_run(struct search *search)
 	struct guesses guesses;
 	int ret;
 
+	/* What was described is tried in any case. */
+	search->max_vcpus = search->options->max_vcpus;
+	if (search->max_vcpus < options_first_count(search->options))
+		search->max_vcpus = options_first_count(search->options);
 	ret = list_boots(search, &lists);
 	if (ret)
 		return ret;

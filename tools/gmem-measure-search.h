@@ -45,6 +45,7 @@ struct search {
 	const struct options *options;
 	const struct report *report; /* NULL: none */
 	const uint8_t *target;
+	uint32_t max_vcpus; /* set by search_run(), as all below */
 	uint64_t tried;
 	bool found;
 	struct guess guess;
@@ -54,7 +55,6 @@ struct search {
 
 /* 0, or a negative errno of which libgmem has said why. */
 int search_run(struct search *search);
-/* The VMSAs of a guess that libgmem does not make as they are; two pages. */
 extern const char *const boot_names[BOOTS];
 const char *start_name(const struct guess *guess);
 

@@ -146,6 +146,8 @@ given "$digest" -c EPYC-Milan --max-vcpus 3
 check_code "too many vCPUs to be tried: exit code" 1
 given "$digest" -c EPYC-Milan --max-vcpus 4
 check_code "just enough vCPUs are tried: exit code" 0
+given "$(digest_of "$image_a" -n 600 -c EPYC)" -n 600 -c EPYC --max-vcpus 2
+check_code "as many vCPUs as were described are tried in any case: exit code" 0
 if command -v script >/dev/null; then
 	script -qec "'$GMEM_MEASURE' compare '$image_a' --digest $none --max-vcpus 2" /dev/null \
 		>"$out" 2>/dev/null </dev/null || true
