@@ -945,9 +945,17 @@ int main(int argc, char **argv)
 		cmocka_unit_test(without_secure_memory),
 		cmocka_unit_test(in_fips_mode),
 	};
+	int failed;
 
-	if (argc > 1)
-		return _cmocka_run_group_tests("child", &children[argv[1][0] - '0'], 1, kit_open,
-					       kit_close);
+	if (argc > 1) {
+		failed = _cmocka_run_group_tests("child", &children[argv[1][0] - '0'], 1, kit_open,
+						 kit_close);
+		fflush(NULL);
+		/*
+		 * Past LeakSanitizer: what libgcrypt's random generator has in FIPS mode is known to
+		 * its locked memory alone, where LeakSanitizer does not look.
+		 */
+		_exit(failed);
+	}
 	return cmocka_run_group_tests(tests, kit_open, kit_close);
 }
