@@ -12,11 +12,13 @@
 #include <gmem/version.h>
 
 #include <gmem/base.h>
+#include <gmem/convert.h>
 #include <gmem/kernel.h>
 #include <gmem/ctx.h>
 
 #include <gmem/vm.h>
 #include <gmem/region.h>
+#include <gmem/report.h>
 #include <gmem/layout.h>
 #include <gmem/access.h>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Questions about guest memory: where a range is, and in which state. Readers only. */
-#include "layout.h"
+#include "access.h"
+
 #include "log.h"
 #include "range.h"
 
@@ -74,6 +75,24 @@ static uint32_t query_states(const struct look *look, const struct place *place,
 	return gmem_state_query(&shadow->state, first, last - first + 1);
 }
 
+/* How much of it is shared, from its start on. */
+static uint64_t size_shared(const struct look *look, const struct place *place, uint64_t gpa,
+			    uint64_t size)
+{
+	const struct shadow *shadow = layout_load(&place->entry->shadow);
+	uint64_t offset = layout_load(&place->entry->offset) + (gpa - place->gpa);
+	unsigned int shift = look->vm->caps.page_shift;
+	uint64_t first = offset >> shift, last = (offset + size - 1) >> shift, pages;
+	bool private;
+
+	if (!shadow || !look_is_current(look))
+		return size;
+	pages = gmem_state_run(&shadow->state, first, last - first + 1, &private);
+	if (private)
+		return 0;
+	return pages > last - first ? size : ((first + pages) << shift) - offset;
+}
+
 static int check_range(const struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size)
 {
 	if (range_is_valid(gpa, size))
@@ -84,17 +103,6 @@ static int check_range(const struct gmem_vm *vm, const char *function, uint64_t 
 		  function, (unsigned long long)gpa, (unsigned long long)size);
 	return -EINVAL;
 }
-
-/* A translation in progress. */
-struct translation {
-	uint64_t gpa; /* what comes next */
-	uint64_t size;
-	uint32_t flags;
-	uint64_t host;        /* of the start; 0: nothing found yet */
-	uint64_t next;        /* host address at which the next section must go on */
-	uint64_t region;      /* host address of the region's start */
-	const char *obstacle; /* what is in the way at gpa */
-};
 
 static int stop(struct translation *translation, int error, const char *obstacle)
 {
@@ -123,11 +131,16 @@ static int translate_section(const struct look *look, struct translation *transl
 	region = host - layout_load(&place.entry->offset);
 	host += translation->gpa - place.gpa;
 	/* Two regions' memory may follow each other by chance. */
-	if (translation->host && (host != translation->next || region != translation->region))
-		return stop(translation, -EXDEV,
-			    "it goes on elsewhere in host memory; translate it in parts");
+	if (translation->host && (host != translation->next || region != translation->region)) {
+		if (!translation->scattered)
+			return stop(translation, -EXDEV,
+				    "it goes on elsewhere in host memory; translate it in parts");
+		translation->in_pieces = true;
+	}
 	size = size_within(&place, translation->gpa, translation->size);
-	if (query_states(look, &place, translation->gpa, size) != GMEM_SHARED)
+	if (translation->flags & GMEM_ACCESS_PARTIAL)
+		size = size_shared(look, &place, translation->gpa, size);
+	if (!size || query_states(look, &place, translation->gpa, size) != GMEM_SHARED)
 		return stop(translation, -EACCES,
 			    "or above, a page is private; gmem_vm_next_run() says which");
 	if (!translation->host)
@@ -139,7 +152,7 @@ static int translate_section(const struct look *look, struct translation *transl
 	return 0;
 }
 
-static int translate(const struct gmem_vm *vm, struct translation *translation)
+int gmem_translate(const struct gmem_vm *vm, struct translation *translation)
 {
 	const struct translation start = *translation;
 	struct look look;
@@ -152,7 +165,27 @@ static int translate(const struct gmem_vm *vm, struct translation *translation)
 			rc = translate_section(&look, translation);
 		} while (!rc && translation->size);
 	} while (!look_is_current(&look));
-	return rc;
+	return translation->flags & GMEM_ACCESS_PARTIAL && translation->host ? 0 : rc;
+}
+
+int gmem_access_check(const struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size,
+		      uint32_t flags, uint32_t known_flags)
+{
+	if (flags & ~known_flags) {
+		log_error(vm->ctx, "%s: flags are %#x, they must be some of %#x", function, flags,
+			  known_flags);
+		return -EINVAL;
+	}
+	return check_range(vm, function, gpa, size);
+}
+
+int gmem_access_refused(const struct gmem_vm *vm, const struct translation *translation,
+			uint64_t gpa, uint64_t size, int error)
+{
+	log_debug(vm->ctx, "VM descriptor %d: gpa %#llx, %#llx bytes: at gpa %#llx %s", vm->fd,
+		  (unsigned long long)gpa, (unsigned long long)size,
+		  (unsigned long long)translation->gpa, translation->obstacle);
+	return error;
 }
 
 int gmem_vm_translate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags, void **host)
@@ -169,23 +202,14 @@ int gmem_vm_translate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t 
 		log_error(vm->ctx, "gmem_vm_translate: host is NULL, it must be an address");
 		return -EINVAL;
 	}
-	if (flags & ~GMEM_ACCESS_WRITE) {
-		log_error(vm->ctx,
-			  "gmem_vm_translate: flags are %#x, they must be GMEM_ACCESS_WRITE or 0",
-			  flags);
-		return -EINVAL;
-	}
-	rc = check_range(vm, "gmem_vm_translate", gpa, size);
+	rc = gmem_access_check(vm, "gmem_vm_translate", gpa, size, flags, GMEM_ACCESS_WRITE);
 	if (rc)
 		return rc;
-	rc = translate(vm, &translation);
+	rc = gmem_translate(vm, &translation);
 	if (rc)
-		log_debug(vm->ctx, "VM descriptor %d: gpa %#llx, %#llx bytes: at gpa %#llx %s",
-			  vm->fd, (unsigned long long)gpa, (unsigned long long)size,
-			  (unsigned long long)translation.gpa, translation.obstacle);
-	else
-		*host = (void *)(uintptr_t)translation.host;
-	return rc;
+		return gmem_access_refused(vm, &translation, gpa, size, rc);
+	*host = (void *)(uintptr_t)translation.host;
+	return 0;
 }
 
 /* Stops when it has seen all there can be. */

@@ -3,15 +3,21 @@
 #include "kernel.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <linux/mempolicy.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* linux/prctl.h since 5.17 */
 #define GMEM_PR_SET_VMA 0x53564d41
 #define GMEM_PR_SET_VMA_ANON_NAME 0
+
+#define NANOSECONDS UINT64_C(1000000000)
 
 /* System call numbers of this machine, or -1 for what host_call() does itself, or nobody knows. */
 static long host_number(uint32_t nr)
@@ -43,6 +49,14 @@ static long host_number(uint32_t nr)
 		return SYS_prctl;
 	case GMEM_SYS_WRITE:
 		return SYS_write;
+	case GMEM_SYS_FUTEX:
+		return SYS_futex;
+	case GMEM_SYS_GETPID:
+		return SYS_getpid;
+	case GMEM_SYS_PROCESS_VM_READV:
+		return SYS_process_vm_readv;
+	case GMEM_SYS_PROCESS_VM_WRITEV:
+		return SYS_process_vm_writev;
 	default:
 		return -1;
 	}
@@ -73,6 +87,10 @@ static int64_t host_call(uint32_t nr, const uint64_t *arg, void *opaque)
 		break;
 	case GMEM_SYS_GETPAGESIZE:
 		result = (int64_t)getauxval(AT_PAGESZ);
+		break;
+	case GMEM_SYS_CLOCK_GETTIME:
+		/* Without entering the kernel, where the C library can. */
+		result = clock_gettime((clockid_t)arg[0], (struct timespec *)(uintptr_t)arg[1]);
 		break;
 	default:
 		result = host_syscall(nr, arg);
@@ -235,4 +253,61 @@ int64_t gmem_kernel_page_size(const struct gmem_kernel *kernel)
 	static const uint64_t none[GMEM_SYS_ARGUMENTS];
 
 	return call(kernel, GMEM_SYS_GETPAGESIZE, none);
+}
+
+int gmem_kernel_futex_wait(const struct gmem_kernel *kernel, const _Atomic uint32_t *word,
+			   uint32_t value, uint64_t timeout_ns)
+{
+	const struct timespec timeout = {
+		.tv_sec = (time_t)(timeout_ns / NANOSECONDS),
+		.tv_nsec = (long)(timeout_ns % NANOSECONDS),
+	};
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address_of(word), FUTEX_WAIT_PRIVATE, value,
+						   address_of(&timeout) };
+
+	return (int)call(kernel, GMEM_SYS_FUTEX, arg);
+}
+
+int gmem_kernel_futex_wake(const struct gmem_kernel *kernel, const _Atomic uint32_t *word)
+{
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address_of(word), FUTEX_WAKE_PRIVATE, INT_MAX };
+
+	return (int)call(kernel, GMEM_SYS_FUTEX, arg);
+}
+
+int gmem_kernel_clock(const struct gmem_kernel *kernel, uint64_t *nanoseconds)
+{
+	struct timespec now = { 0 };
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { CLOCK_MONOTONIC, address_of(&now) };
+	int64_t rc = call(kernel, GMEM_SYS_CLOCK_GETTIME, arg);
+
+	*nanoseconds = (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
+	return (int)rc;
+}
+
+/* One piece of this process' memory to or from another, without ever raising a signal. */
+static int64_t copy_call(const struct gmem_kernel *kernel, uint32_t nr, uint64_t near, uint64_t far,
+			 uint64_t size)
+{
+	const struct iovec local = { (void *)(uintptr_t)near, size };
+	const struct iovec remote = { (void *)(uintptr_t)far, size };
+	const uint64_t none[GMEM_SYS_ARGUMENTS] = { 0 };
+	int64_t pid = call(kernel, GMEM_SYS_GETPID, none);
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = {
+		(uint64_t)pid, address_of(&local), 1, address_of(&remote), 1, 0
+	};
+
+	return pid < 0 ? pid : call(kernel, nr, arg);
+}
+
+int64_t gmem_kernel_copy_in(const struct gmem_kernel *kernel, void *buffer, uint64_t address,
+			    uint64_t size)
+{
+	return copy_call(kernel, GMEM_SYS_PROCESS_VM_READV, address_of(buffer), address, size);
+}
+
+int64_t gmem_kernel_copy_out(const struct gmem_kernel *kernel, const void *buffer, uint64_t address,
+			     uint64_t size)
+{
+	return copy_call(kernel, GMEM_SYS_PROCESS_VM_WRITEV, address_of(buffer), address, size);
 }

@@ -39,6 +39,24 @@ int gmem_kernel_name_mapping(const struct gmem_kernel *kernel, uint64_t address,
 			     const char *name);
 int64_t gmem_kernel_write(const struct gmem_kernel *kernel, int fd, const void *buffer,
 			  uint64_t length);
+/*
+ * Sleeps while *word is value, at most so long. It is a timed wait, which a signal handler always
+ * ends (man 7 signal): 0, -EAGAIN (it was not value), -ETIMEDOUT, -EINTR.
+ */
+int gmem_kernel_futex_wait(const struct gmem_kernel *kernel, const _Atomic uint32_t *word,
+			   uint32_t value, uint64_t timeout_ns);
+/* Wakes all who sleep there. */
+int gmem_kernel_futex_wake(const struct gmem_kernel *kernel, const _Atomic uint32_t *word);
+/* Time that never goes back. */
+int gmem_kernel_clock(const struct gmem_kernel *kernel, uint64_t *nanoseconds);
+/*
+ * From an address of this process into a buffer, and back: bytes copied, which may be fewer, or
+ * -EFAULT where a plain copy would have raised a signal.
+ */
+int64_t gmem_kernel_copy_in(const struct gmem_kernel *kernel, void *buffer, uint64_t address,
+			    uint64_t size);
+int64_t gmem_kernel_copy_out(const struct gmem_kernel *kernel, const void *buffer, uint64_t address,
+			     uint64_t size);
 int64_t gmem_kernel_page_size(const struct gmem_kernel *kernel);
 
 static inline uint64_t address_of(const volatile void *pointer)

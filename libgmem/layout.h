@@ -35,4 +35,11 @@ uint32_t gmem_layout_slots_used(const struct layout *layout);
 int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
 		       uint32_t count, bool numbered);
 
+/* The same, by somebody who has seen to it that nobody is at work on these addresses. */
+int gmem_layout_do(struct gmem_vm *vm, const char *function, const struct step *steps,
+		   uint32_t count, bool numbered);
+/* Only says whether the steps can be done, as far as that is known without the kernel. */
+int gmem_layout_judge(struct gmem_vm *vm, const char *function, const struct step *steps,
+		      uint32_t count, bool numbered);
+
 #endif /* GMEM_LAYOUT_PRIVATE_H */

@@ -403,8 +403,8 @@ static int commit_locked(struct commit *commit, const struct step *steps, uint32
 	return rc;
 }
 
-int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
-		       uint32_t count, bool numbered)
+int gmem_layout_do(struct gmem_vm *vm, const char *function, const struct step *steps,
+		   uint32_t count, bool numbered)
 {
 	struct commit commit = { .vm = vm, .layout = vm->layout };
 	int rc = layout_lock(vm->layout, function);
@@ -415,5 +415,19 @@ int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct st
 	layout_unlock(vm->layout);
 	gmem_section_list_free(&commit.next);
 	free(commit.actions);
+	return rc;
+}
+
+int gmem_layout_judge(struct gmem_vm *vm, const char *function, const struct step *steps,
+		      uint32_t count, bool numbered)
+{
+	struct commit commit = { .vm = vm, .layout = vm->layout };
+	int rc = layout_lock(vm->layout, function);
+
+	if (rc)
+		return rc;
+	rc = edit(&commit, steps, count, numbered);
+	layout_unlock(vm->layout);
+	gmem_section_list_free(&commit.next);
 	return rc;
 }

@@ -39,7 +39,7 @@ void gmem_layout_table_release(struct layout_table *table, const struct gmem_ker
 
 static void store_entry(struct layout_entry *entry, const struct section *section)
 {
-	const struct gmem_region *region = section->region;
+	struct gmem_region *region = section->region;
 
 	store(&entry->gpa, section->gpa);
 	store(&entry->size, section->size);
@@ -53,6 +53,7 @@ static void store_entry(struct layout_entry *entry, const struct section *sectio
 	store(&entry->fd, region ? region->host->fd : -1);
 	store(&entry->guest_memfd, region ? region->guest.fd : -1);
 	store(&entry->slot, section->slot);
+	store(&entry->region, region);
 }
 
 /* Reserved ranges that overlap or touch are one for readers. */
@@ -155,6 +156,7 @@ static void load_entry(const struct layout_entry *entry, struct section_view *vi
 	view->fd = load(&entry->fd);
 	view->guest_memfd = load(&entry->guest_memfd);
 	view->slot = load(&entry->slot);
+	view->region = load(&entry->region);
 }
 
 bool gmem_layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,

@@ -30,6 +30,8 @@ struct section_view {
 	uint64_t tag;
 	uint64_t fd_offset;          /* of gpa */
 	const struct shadow *shadow; /* NULL: always shared */
+	/* Alive while the section is mapped: for whoever has claimed a part of it. */
+	struct gmem_region *region;
 	int32_t fd;
 	int32_t guest_memfd;
 	uint32_t flags;
@@ -58,6 +60,7 @@ struct layout_entry {
 	_Atomic int32_t fd;
 	_Atomic int32_t guest_memfd;
 	_Atomic uint32_t slot;
+	_Atomic(struct gmem_region *) region;
 };
 
 struct layout_copy {

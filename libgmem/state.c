@@ -62,7 +62,7 @@
 #define COUNT_SHIFT 8
 #define COUNT_MASK UINT64_C(0xffffff)
 
-#define OWN_MASK ((UINT64_C(1) << STATE_IN_FLIGHT_SHIFT) - 1)
+#define OWN_MASK ((UINT64_C(1) << STATE_OWN_BITS) - 1)
 
 #define GIB_SHIFT 30
 #define PAGES_PER_CHUNK 64
@@ -230,19 +230,19 @@ static uint64_t word_for_count(uint64_t private_pages, uint64_t pages)
 }
 
 /* Sets a part of one GiB. */
-static void set_part(struct state *state, uint64_t first, uint64_t count, bool private)
+static uint64_t set_part(struct state *state, uint64_t first, uint64_t count, bool private)
 {
 	uint64_t gib = first >> state->gib_shift;
 	uint64_t word = load_word(state, gib);
 	uint64_t private_pages, changed;
 
 	if ((word & KIND_MASK) == uniform_kind(private))
-		return;
+		return 0;
 
 	word = lock_word(&state->words[gib]) | LOCKED;
 	if ((word & KIND_MASK) == uniform_kind(private)) {
 		publish_word(&state->words[gib], word, word & ~LOCKED);
-		return;
+		return 0;
 	}
 	if ((word & KIND_MASK) != KIND_LEAF)
 		word = switch_to_leaf(state, gib, word);
@@ -250,10 +250,11 @@ static void set_part(struct state *state, uint64_t first, uint64_t count, bool p
 	private_pages = word_count(word) + (private ? changed : -changed);
 	publish_word(&state->words[gib], word,
 		     word_for_count(private_pages, pages_in_gib(state, gib)));
+	return changed;
 }
 
 /* Sets all of one GiB, which needs neither the lock nor the leaf. */
-static void set_whole(struct state *state, uint64_t gib, bool private)
+static uint64_t set_whole(struct state *state, uint64_t gib, bool private)
 {
 	_Atomic uint64_t *word = &state->words[gib];
 	uint64_t pages = pages_in_gib(state, gib);
@@ -270,8 +271,9 @@ static void set_whole(struct state *state, uint64_t gib, bool private)
 		if (atomic_compare_exchange_weak_explicit(
 			    word, &old, (old & ~OWN_MASK) | uniform_word(private, pages, leaf),
 			    memory_order_acq_rel, memory_order_acquire))
-			return;
+			return private ? pages - word_count(old) : word_count(old);
 	}
+	return 0;
 }
 
 /* How many of count pages from first are in one state without a gap, looking at a leaf. */
@@ -339,19 +341,22 @@ bool gmem_state_is_private(const struct state *state, uint64_t page)
 	return (load_chunk(state, page) >> (page % PAGES_PER_CHUNK)) & 1;
 }
 
-void gmem_state_set(struct state *state, uint64_t first, uint64_t count, bool private)
+uint64_t gmem_state_set(struct state *state, uint64_t first, uint64_t count, bool private)
 {
+	uint64_t changed = 0;
+
 	while (count) {
 		uint64_t gib = first >> state->gib_shift;
 		uint64_t piece = piece_in_gib(state, first, count);
 
 		if (piece == pages_in_gib(state, gib))
-			set_whole(state, gib, private);
+			changed += set_whole(state, gib, private);
 		else
-			set_part(state, first, piece, private);
+			changed += set_part(state, first, piece, private);
 		first += piece;
 		count -= piece;
 	}
+	return changed;
 }
 
 uint32_t gmem_state_query(const struct state *state, uint64_t first, uint64_t count)

@@ -20,10 +20,9 @@ struct gmem_kernel;
  *   2      locked: a writer is at work on the leaf
  *   3-4    what is known of the leaf's contents while nobody looks at them
  *   8-31   number of private pages
- *   32-63  not this module's: kept for the conversions in flight. They may be changed with atomic
- *          additions at any time; every update made here leaves them alone.
+ *   32-63  not in use; every update leaves them alone
  */
-#define STATE_IN_FLIGHT_SHIFT 32
+#define STATE_OWN_BITS 32
 
 /*
  * Fixed once gmem_state_init() has returned; only what words and bits point to changes afterwards.
@@ -69,9 +68,9 @@ bool gmem_state_is_private(const struct state *state, uint64_t page);
  * Makes count pages private or shared. Any number of threads, on any ranges. Each page changes at
  * one moment of its own between call and return, or not at all if it is as wanted; the range as a
  * whole does not change at once. A GiB that is set as a whole takes the same time whatever was
- * in it.
+ * in it. Returns how many pages were not as wanted.
  */
-void gmem_state_set(struct state *state, uint64_t first, uint64_t count, bool private);
+uint64_t gmem_state_set(struct state *state, uint64_t first, uint64_t count, bool private);
 
 /*
  * Says what states a range has: GMEM_SHARED, GMEM_PRIVATE or both; 0 for no pages. Threads as

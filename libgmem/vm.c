@@ -4,6 +4,7 @@
 
 #include "layout.h"
 #include "log.h"
+#include "pin_table.h"
 #include "region.h"
 #include "uapi/kvm.h"
 
@@ -103,9 +104,18 @@ static int check_config(struct gmem_vm *vm)
 	struct gmem_vm_config *config = &vm->config;
 	uint32_t last;
 
-	if (config->out_of_memory) {
-		log_error(vm->ctx, "VM descriptor %d: no memory for the pause callback", vm->fd);
+	if (config->no_memory_for_pause || config->no_memory_for_retry) {
+		log_error(vm->ctx, "VM descriptor %d: no memory for the %s callback", vm->fd,
+			  config->no_memory_for_pause ? "pause" : "retry");
 		return -ENOMEM;
+	}
+	if (config->flags & ~(GMEM_VM_GAPS_REFUSE | GMEM_VM_GAPS_SKIP) ||
+	    config->flags == (GMEM_VM_GAPS_REFUSE | GMEM_VM_GAPS_SKIP)) {
+		log_error(vm->ctx,
+			  "VM descriptor %d: flags are %#x; they must be GMEM_VM_GAPS_REFUSE, "
+			  "GMEM_VM_GAPS_SKIP or 0",
+			  vm->fd, config->flags);
+		return -EINVAL;
 	}
 	if (!config->pause != !config->resume) {
 		log_error(vm->ctx, "VM descriptor %d: the %s callback is NULL, the other is not",
@@ -129,10 +139,12 @@ static int check_config(struct gmem_vm *vm)
 
 static void copy_config(struct gmem_vm *vm, const struct gmem_vm_config *config)
 {
+	gmem_vm_config_init(&vm->config);
 	if (!config)
 		return;
 	vm->config = *config;
 	gmem_closure_get(vm->config.closure);
+	gmem_closure_get(vm->config.retry_closure);
 }
 
 /* Gives back what vm_create() and gmem_vm_new() had made when the last reference goes. */
@@ -143,6 +155,9 @@ static void vm_destroy(struct gmem_vm *vm)
 	if (vm->mark)
 		gmem_kernel_munmap(&vm->kernel, address_of(vm->mark), vm->caps.page_size);
 	gmem_closure_put(vm->config.closure);
+	gmem_closure_put(vm->config.retry_closure);
+	gmem_pin_table_release(vm);
+	pthread_mutex_destroy(&vm->claims.lock);
 	pthread_mutex_destroy(&vm->shadows_lock);
 	gmem_ctx_put(vm->ctx);
 	free(vm);
@@ -162,6 +177,7 @@ static struct gmem_vm *vm_create(struct gmem_ctx *ctx, int vm_fd,
 	}
 	atomic_init(&vm->references, 1);
 	pthread_mutex_init(&vm->shadows_lock, NULL);
+	pthread_mutex_init(&vm->claims.lock, NULL);
 	vm->kernel = vm->ctx->kernel;
 	vm->fd = vm_fd;
 	copy_config(vm, config);
@@ -179,6 +195,10 @@ static int vm_setup(struct gmem_vm *vm)
 	vm->tracking = vm->config.tracking == GMEM_TRACKING_NONE ? GMEM_TRACKING_NONE
 								 : vm->caps.tracking;
 	rc = mark_process(vm);
+	if (!rc && gmem_pin_table_init(vm)) {
+		log_error(vm->ctx, "VM descriptor %d: no memory for its table of pins", vm->fd);
+		rc = -ENOMEM;
+	}
 	return rc ? rc : gmem_layout_new(vm, &vm->layout);
 }
 

@@ -7,6 +7,7 @@
 #define GMEM_VM_PRIVATE_H
 
 #include "caps.h"
+#include "claims.h"
 #include "closure.h"
 #include "ctx.h"
 #include "kernel.h"
@@ -24,7 +25,14 @@ struct gmem_vm_config {
 	gmem_pause_fn pause;
 	gmem_resume_fn resume;
 	struct closure *closure; /* of pause and resume */
-	bool out_of_memory;      /* in a setter, which cannot say so */
+	uint32_t flags;          /* GMEM_VM_* */
+	uint32_t type;           /* GMEM_VM_TYPE_* */
+	uint64_t deadline_ns;
+	gmem_retry_fn retry;
+	struct closure *retry_closure;
+	/* In a setter, which cannot say so. */
+	bool no_memory_for_pause;
+	bool no_memory_for_retry;
 };
 
 struct gmem_vm {
@@ -42,6 +50,8 @@ struct gmem_vm {
 	/* Shadows of dead regions, kept because readers of the layout may still look at them. */
 	pthread_mutex_t shadows_lock;
 	struct shadow *shadows;
+	struct claims claims;
+	struct pin_table pins;
 };
 
 /* Every public function's first look at its VM: 0; -EINVAL (NULL), -EIO (in a child). */
@@ -57,6 +67,8 @@ static inline bool vm_has_private(const struct gmem_vm *vm)
 {
 	return vm->tracking != GMEM_TRACKING_NONE;
 }
+
+void gmem_vm_config_init(struct gmem_vm_config *config);
 
 struct gmem_vm *gmem_vm_get(struct gmem_vm *vm);
 void gmem_vm_put(struct gmem_vm *vm);

@@ -51,6 +51,11 @@ static long number_of(uint32_t nr)
 		[GMEM_SYS_GET_MEMPOLICY] = SYS_get_mempolicy,
 		[GMEM_SYS_PRCTL] = SYS_prctl,
 		[GMEM_SYS_WRITE] = SYS_write,
+		[GMEM_SYS_FUTEX] = SYS_futex,
+		[GMEM_SYS_CLOCK_GETTIME] = SYS_clock_gettime,
+		[GMEM_SYS_GETPID] = SYS_getpid,
+		[GMEM_SYS_PROCESS_VM_READV] = SYS_process_vm_readv,
+		[GMEM_SYS_PROCESS_VM_WRITEV] = SYS_process_vm_writev,
 	};
 
 	return nr < sizeof(number) / sizeof(number[0]) && nr > 0 ? number[nr] : -1;

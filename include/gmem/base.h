@@ -15,6 +15,8 @@
  *   -EEXIST      it would overlap something that is there
  *   -EXDEV       the range is not contiguous in host memory
  *   -EACCES      a page is private, read-only or a device's, and may not be touched so
+ *   -EAGAIN      a page is in use (a pin, or a reference that the kernel sees), or in the middle of
+ *                a conversion; later it may work
  *   -ECANCELED   a callback said no
  *   -EDEADLK     called from inside a callback that may not call this
  *   -ENOSPC      no memslot left, a table is full
@@ -26,7 +28,8 @@
  * Each failure sends one message to the log (gmem/ctx.h), on the calling thread, before the
  * function returns; it names the object, the value and what would be right. It is of level error,
  * but of level debug where a guest can cause it (an address that a guest gave), so that a guest
- * cannot fill the log. After a failure every object is as it was.
+ * cannot fill the log. After a failure every object is as it was; conversion, which may be half
+ * done, says in a gmem_report what was.
  *
  * Setters of a configuration or a context return nothing and cannot fail (NULL is ignored): the
  * function that uses the configuration judges it as a whole, and has a log to say what is wrong
@@ -82,6 +85,12 @@ extern "C" {
 
 /** Frees what a callback's opaque pointer points to. NULL where none. */
 typedef void (*gmem_free_fn)(void *opaque);
+
+/** A range of guest-physical addresses. Frozen: it will never have another field. */
+struct gmem_range {
+	uint64_t gpa;  /**< in bytes */
+	uint64_t size; /**< in bytes */
+};
 
 /**
  * @brief A piece of guest memory: all of it in one section, one file, one host mapping and

@@ -42,6 +42,12 @@ extern "C" {
 #define GMEM_SYS_PRCTL 14u         /**< option and four more */
 #define GMEM_SYS_WRITE 15u         /**< fd, buffer, length; only to stderr, for GMEM_LOG */
 #define GMEM_SYS_GETPAGESIZE 16u   /**< nothing */
+/** uint32_t *word, FUTEX_WAIT_PRIVATE or FUTEX_WAKE_PRIVATE, value, const struct timespec * */
+#define GMEM_SYS_FUTEX 17u
+#define GMEM_SYS_CLOCK_GETTIME 18u     /**< CLOCK_MONOTONIC, struct timespec * */
+#define GMEM_SYS_GETPID 19u            /**< nothing */
+#define GMEM_SYS_PROCESS_VM_READV 20u  /**< pid, iovec *, count, iovec *, count, flags */
+#define GMEM_SYS_PROCESS_VM_WRITEV 21u /**< the same */
 /** @} */
 
 /** Entries in the arg[] of a call, whatever its number. */

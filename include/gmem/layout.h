@@ -63,7 +63,8 @@ extern "C" {
  * @param flags   GMEM_MAP_READONLY, DIRTY_LOG, DEVICE; 0 without region
  * @return 0; -EINVAL, -ENOMEM, -EEXIST (address, slot, or pages of a guest_memfd that are mapped
  *         elsewhere: use gmem_vm_map_alias()), -ENOSPC (no memslot or section left), -EOPNOTSUPP
- *         (flags that this region or kernel cannot have), -EDEADLK, -EIO.
+ *         (flags that this region or kernel cannot have), -EAGAIN (another operation was at work
+ *         on the range to the last), -EDEADLK, -EIO.
  *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_map(struct gmem_vm *vm, uint64_t gpa, struct gmem_region *region,
@@ -96,7 +97,9 @@ GMEM_API int gmem_vm_map_alias(struct gmem_vm *vm, uint32_t address_space, uint6
  * @param gpa, size  must cover whole sections, and at least one. Exactly those of a reserved range
  *                   take away that one alone, and one only, whatever overlaps it.
  * @return 0; -EINVAL (also: it would cut a section), -ENOENT, -ENOMEM, -ECANCELED (several slots,
- *         and the pause callback refused), -EDEADLK, -EIO. Threads: any. Since: 0.1
+ *         and the pause callback refused), -EAGAIN (a page was pinned, or another operation at
+ *         work on the range, to the last: gmem_vm_config_set_retry()), -EDEADLK, -EIO.
+ *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_unmap(struct gmem_vm *vm, uint64_t gpa, uint64_t size);
 
@@ -122,7 +125,8 @@ GMEM_API int gmem_vm_unmap_alias(struct gmem_vm *vm, uint32_t address_space, uin
  * @param gpa, size  must cover whole sections, and at least one; no reserved range
  * @param flags      GMEM_MAP_READONLY, DIRTY_LOG, DEVICE: replaces those they have
  * @return 0; -EINVAL, -ENOENT, -ENOMEM, -EOPNOTSUPP (pages can be private), -ECANCELED (the pause
- *         callback refused), -EDEADLK, -EIO. Threads: any. Since: 0.1
+ *         callback refused), -EAGAIN (another operation was at work on the range to the last),
+ *         -EDEADLK, -EIO. Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_set_map_flags(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags);
 

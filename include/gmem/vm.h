@@ -18,6 +18,7 @@
 
 #include <gmem/base.h>
 #include <gmem/ctx.h>
+#include <gmem/report.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,6 +34,44 @@ struct gmem_vm_config;
 #define GMEM_TRACKING_VM 2u   /**< the VM: KVM_SET_MEMORY_ATTRIBUTES ("legacy") */
 #define GMEM_TRACKING_FILE 3u /**< each guest_memfd: in-place conversion */
 /** @} */
+
+/** @name Flags of a VM: what conversions do about holes, reserved ranges and devices
+ * @{ */
+#define GMEM_VM_GAPS_REFUSE (1u << 0) /**< refuse them to shared too; default: pass over */
+#define GMEM_VM_GAPS_SKIP (1u << 1)   /**< pass over them to private too; default: refuse */
+/** @} */
+
+/** @name Types of a VM: the numbers that KVM_CREATE_VM takes on x86
+ * @{ */
+#define GMEM_VM_TYPE_DEFAULT 0u
+#define GMEM_VM_TYPE_SW_PROTECTED 1u
+#define GMEM_VM_TYPE_SNP 4u
+#define GMEM_VM_TYPE_TDX 5u
+#define GMEM_VM_TYPE_UNKNOWN 0xffffffffu
+/** @} */
+
+/** @name What a gmem_retry_fn answers
+ * @{ */
+#define GMEM_RETRY_AGAIN 0 /**< go on trying, until the deadline */
+#define GMEM_RETRY_SKIP 1  /**< pass over this page, go on with others, then fail with -EAGAIN */
+#define GMEM_RETRY_STOP 2  /**< fail now with -EAGAIN */
+#define GMEM_RETRY_LATER 3 /**< as STOP; the caller will make the same request again */
+/** @} */
+
+/**
+ * @brief Asked how to go on when an operation has to wait: because a page is in use, or because
+ * another operation is at work on its range.
+ *
+ * Asked before each new try, and at once when a signal interrupts a wait, so that a vCPU thread
+ * that was kicked can answer GMEM_RETRY_LATER. Runs on the thread that waits, without any lock; it
+ * may call what gmem/access.h declares.
+ *
+ * @param so_far  of the operation: gpa, tag and offset are those of what is waited for, waited_ns
+ *                and retries count up; valid during the call
+ * @return GMEM_RETRY_*; anything else counts as GMEM_RETRY_STOP. Where another operation is waited
+ *         for, SKIP counts as STOP.
+ */
+typedef int (*gmem_retry_fn)(const struct gmem_report *so_far, void *opaque);
 
 /**
  * @brief Keeps vCPUs out of the guest while a change of the layout is half done.
@@ -109,6 +148,48 @@ GMEM_API void gmem_vm_config_set_slots(struct gmem_vm_config *config, uint32_t f
  */
 GMEM_API void gmem_vm_config_set_pause(struct gmem_vm_config *config, gmem_pause_fn pause,
 				       gmem_resume_fn resume, void *opaque, gmem_free_fn free_fn);
+
+/**
+ * @brief Sets flags, all at once.
+ *
+ * @param config  NULL is ignored
+ * @param flags   GMEM_VM_GAPS_*, one of them at most; default 0
+ *
+ * Threads: one. Since: 0.1
+ */
+GMEM_API void gmem_vm_config_set_flags(struct gmem_vm_config *config, uint32_t flags);
+
+/**
+ * @brief Says what KVM_CREATE_VM was told; KVM has no way to ask.
+ *
+ * It decides whether bytes survive a conversion: those of SNP and TDX guests do not once these
+ * run. A VM of unknown type counts as one of these, where memory can be private.
+ *
+ * @param config  NULL is ignored
+ * @param type    GMEM_VM_TYPE_* or another of KVM's, default GMEM_VM_TYPE_UNKNOWN
+ *
+ * Threads: one. Since: 0.1
+ */
+GMEM_API void gmem_vm_config_set_type(struct gmem_vm_config *config, uint32_t type);
+
+/**
+ * @brief How long to wait for a page in use, and whom to ask.
+ *
+ * Between two tries of a page the wait grows from nothing to a millisecond. Unpinning ends it
+ * (gmem_vm_unpin()); other references of the kernel's do not.
+ *
+ * @param config       NULL: nothing happens, but opaque is freed
+ * @param deadline_ns  nanoseconds from an operation's first obstacle on; 0: wait for nothing;
+ *                     default a second; UINT64_MAX: until fn says otherwise
+ * @param fn           NULL, the default, acts as one that answers GMEM_RETRY_AGAIN
+ * @param opaque       for fn
+ * @param free_fn      for opaque, may be NULL; runs when the configuration and all VMs made with
+ *                     it are gone, or when this is set anew
+ *
+ * Threads: one. Since: 0.1
+ */
+GMEM_API void gmem_vm_config_set_retry(struct gmem_vm_config *config, uint64_t deadline_ns,
+				       gmem_retry_fn fn, void *opaque, gmem_free_fn free_fn);
 
 /**
  * @brief Takes charge of a VM's guest memory.

@@ -24,7 +24,7 @@
 
 static const struct conformance_case *const case_files[] = {
 	capability_cases, file_cases,     mapping_cases, advice_cases, slot_cases,    access_cases,
-	per_vm_cases,     in_place_cases, exit_cases,    snp_cases,    library_cases,
+	per_vm_cases,     in_place_cases, exit_cases,    snp_cases,    library_cases, convert_cases,
 };
 
 #define CASE_FILES (sizeof(case_files) / sizeof(case_files[0]))

@@ -221,6 +221,7 @@ extern const struct conformance_case in_place_cases[];
 extern const struct conformance_case exit_cases[];
 extern const struct conformance_case snp_cases[];
 extern const struct conformance_case library_cases[];
+extern const struct conformance_case convert_cases[];
 
 /* A fact, and what of it no case shows, with the reason. */
 struct fact {

@@ -46,7 +46,10 @@ static int64_t fail_by_mask(uint32_t nr, const uint64_t *arg, void *opaque)
 {
 	struct world *world = opaque;
 	uint64_t mask = world->fail_mask;
+	int64_t result;
 
+	if (world->serve && world->serve(world, nr, arg, &result))
+		return result;
 	if (nr != GMEM_SYS_IOCTL || !mask)
 		return world->inner.call(nr, arg, world->inner.opaque);
 	world->fail_mask = mask >> 1;
@@ -60,8 +63,12 @@ static void make_vm(struct world *world, const struct world_config *wanted)
 	assert_int_equal(gmem_vm_config_new(&config), 0);
 	gmem_vm_config_set_tracking(config, wanted->tracking);
 	gmem_vm_config_set_slots(config, wanted->first_slot, wanted->slot_count);
+	gmem_vm_config_set_flags(config, wanted->flags);
+	gmem_vm_config_set_type(config, wanted->type);
 	if (wanted->pausing)
 		gmem_vm_config_set_pause(config, pause_vcpus, resume_vcpus, world, NULL);
+	if (wanted->deadline_ns || wanted->retry)
+		gmem_vm_config_set_retry(config, wanted->deadline_ns, wanted->retry, world, NULL);
 	assert_int_equal(gmem_vm_new(world->ctx, world->vm_fd, config, &world->vm), 0);
 	gmem_vm_config_free(config);
 	logs_reset(world->logs);

@@ -24,6 +24,11 @@ struct world_config {
 	uint32_t tracking;
 	uint32_t first_slot;
 	uint32_t slot_count;
+	uint32_t flags; /* GMEM_VM_* */
+	uint32_t type;  /* GMEM_VM_TYPE_*; 0 is the default VM's */
+	/* How to wait; both zero: the library's default. The callback is given the world. */
+	uint64_t deadline_ns;
+	gmem_retry_fn retry;
 };
 
 struct world {
@@ -47,6 +52,9 @@ struct world {
 	struct gmem_kernel inner;
 	uint64_t fail_mask;
 	int fail_error;
+	/* Sees each call first; true: it was served, and *result is what it returns. */
+	bool (*serve)(struct world *world, uint32_t nr, const uint64_t *arg, int64_t *result);
+	void *opaque; /* for callbacks of a test's */
 	struct leaks_snapshot *start;
 };
 

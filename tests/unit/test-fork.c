@@ -6,6 +6,7 @@
 #include "stage.h"
 
 #include <gmem/access.h>
+#include <gmem/convert.h>
 #include <gmem/layout.h>
 
 #include <errno.h>
@@ -120,6 +121,8 @@ static void use_everything(struct family *family)
 	struct gmem_vm *vm = family->stage.vm;
 	struct gmem_region_info region_info;
 	struct gmem_vm_info vm_info;
+	const struct gmem_range range = { GPA, SIZE };
+	struct gmem_pin pin = { .host = family, .size = 1 };
 	struct gmem_run run;
 	void *host = family;
 	size_t calls = fake_kvm_call_count(family->stage.fake);
@@ -145,6 +148,14 @@ static void use_everything(struct family *family)
 	REFUSED(family, gmem_vm_get_state(vm, GPA, SIZE), "gmem_vm_get_state");
 	REFUSED(family, gmem_vm_translate(vm, GPA, SIZE, 0, &host), "gmem_vm_translate");
 	CHECK(family, !host);
+	REFUSED(family, gmem_vm_pin(vm, GPA, SIZE, 0, &pin), "gmem_vm_pin");
+	CHECK(family, !pin.host && !pin.size);
+	REFUSED(family, gmem_vm_read(vm, GPA, text, sizeof(text), 0), "gmem_vm_read");
+	REFUSED(family, gmem_vm_write(vm, GPA, text, sizeof(text), GMEM_ACCESS_CHECKED),
+		"gmem_vm_write");
+	REFUSED(family, gmem_vm_convert(vm, GPA, SIZE, GMEM_SHARED, 0, NULL), "gmem_vm_convert");
+	REFUSED(family, gmem_vm_convert_ranges(vm, &range, 1, GMEM_PRIVATE, 0, NULL),
+		"gmem_vm_convert_ranges");
 	/* And no call reached the kernel. */
 	CHECK(family, fake_kvm_call_count(family->stage.fake) == calls);
 }

@@ -8,9 +8,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/falloc.h>
+#include <linux/futex.h>
 #include <linux/magic.h>
 #include <linux/mempolicy.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +24,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel.h"
@@ -308,9 +316,170 @@ static void host_getpagesize(void **state)
 	assert_int_equal(host(GMEM_SYS_GETPAGESIZE, 0, 0, 0, 0, 0, 0), page_size());
 }
 
+static void host_getpid(void **state)
+{
+	assert_int_equal(host(GMEM_SYS_GETPID, 0, 0, 0, 0, 0, 0), getpid());
+}
+
+static void host_clock_gettime(void **state)
+{
+	struct timespec before, now = { 0 }, after;
+
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &before), 0);
+	assert_int_equal(
+		host(GMEM_SYS_CLOCK_GETTIME, CLOCK_MONOTONIC, from_pointer(&now), 0, 0, 0, 0), 0);
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &after), 0);
+	assert_true(now.tv_sec > before.tv_sec ||
+		    (now.tv_sec == before.tv_sec && now.tv_nsec >= before.tv_nsec));
+	assert_true(now.tv_sec < after.tv_sec ||
+		    (now.tv_sec == after.tv_sec && now.tv_nsec <= after.tv_nsec));
+	assert_int_equal(host(GMEM_SYS_CLOCK_GETTIME, 9999, from_pointer(&now), 0, 0, 0, 0),
+			 -EINVAL);
+}
+
+static void host_futex(void **state)
+{
+	const struct timespec moment = { .tv_nsec = 1 };
+	uint32_t word = 5;
+
+	assert_int_equal(host(GMEM_SYS_FUTEX, from_pointer(&word), FUTEX_WAIT_PRIVATE, 4,
+			      from_pointer(&moment), 0, 0),
+			 -EAGAIN);
+	assert_int_equal(host(GMEM_SYS_FUTEX, from_pointer(&word), FUTEX_WAIT_PRIVATE, 5,
+			      from_pointer(&moment), 0, 0),
+			 -ETIMEDOUT);
+	assert_int_equal(
+		host(GMEM_SYS_FUTEX, from_pointer(&word), FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0), 0);
+	assert_int_equal(host(GMEM_SYS_FUTEX, from_pointer(&word), 9999, 0, 0, 0, 0), -ENOSYS);
+}
+
+/* A thread that sleeps for as long as the word is 1, or until a signal comes. */
+struct sleeper {
+	_Atomic uint32_t word;
+	_Atomic bool started;
+	_Atomic bool ended;
+	int result;
+};
+
+#define LONG_NS UINT64_C(100000000000)
+
+static void *sleep_on_word(void *opaque)
+{
+	struct sleeper *sleeper = opaque;
+	struct gmem_kernel kernel;
+
+	gmem_kernel_get_host(&kernel);
+	sleeper->started = true;
+	sleeper->result = gmem_kernel_futex_wait(&kernel, &sleeper->word, 1, LONG_NS);
+	sleeper->ended = true;
+	return NULL;
+}
+
+static pthread_t start_sleeper(struct sleeper *sleeper)
+{
+	pthread_t thread;
+
+	*sleeper = (struct sleeper){ .word = 1 };
+	assert_int_equal(pthread_create(&thread, NULL, sleep_on_word, sleeper), 0);
+	while (!sleeper->started)
+		sched_yield();
+	return thread;
+}
+
+static void futex_wait_ends_by_being_woken(void **state)
+{
+	struct gmem_kernel kernel;
+	struct sleeper sleeper;
+	pthread_t thread;
+	int woken = 0;
+
+	gmem_kernel_get_host(&kernel);
+	thread = start_sleeper(&sleeper);
+	/* The word stays as it is: it is the wake-up that ends the sleep. */
+	while (!woken && !sleeper.ended) {
+		woken = gmem_kernel_futex_wake(&kernel, &sleeper.word);
+		sched_yield();
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(woken, 1);
+	assert_int_equal(sleeper.result, 0);
+}
+
+static void do_nothing(int number)
+{
+}
+
+static void futex_wait_ends_by_a_signal_though_calls_are_restarted(void **state)
+{
+	struct sigaction action = { .sa_handler = do_nothing, .sa_flags = SA_RESTART }, old;
+	struct sleeper sleeper;
+	pthread_t thread;
+
+	assert_int_equal(sigaction(SIGUSR2, &action, &old), 0);
+	thread = start_sleeper(&sleeper);
+	/* One that comes before it sleeps is lost, so there are as many as it takes. */
+	while (!sleeper.ended) {
+		pthread_kill(thread, SIGUSR2);
+		sched_yield();
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(sleeper.result, -EINTR);
+	assert_int_equal(sigaction(SIGUSR2, &old, NULL), 0);
+}
+
+static void host_process_vm_readv_and_writev(void **state)
+{
+	char here[8] = "........", there[] = "elsewhere";
+	struct iovec local = { here, 4 }, remote = { there + 1, 4 };
+	uint64_t pid = (uint64_t)getpid();
+
+	assert_int_equal(host(GMEM_SYS_PROCESS_VM_READV, pid, from_pointer(&local), 1,
+			      from_pointer(&remote), 1, 0),
+			 4);
+	assert_memory_equal(here, "lsew....", 8);
+	memcpy(here, "LSEW", 4);
+	assert_int_equal(host(GMEM_SYS_PROCESS_VM_WRITEV, pid, from_pointer(&local), 1,
+			      from_pointer(&remote), 1, 0),
+			 4);
+	assert_string_equal(there, "eLSEWhere");
+	assert_int_equal(host(GMEM_SYS_PROCESS_VM_READV, pid, from_pointer(&local), 1,
+			      from_pointer(&remote), 1, 1),
+			 -EINVAL);
+}
+
+/* Two pages of a file of one, which raise SIGBUS from the second on. */
+static void copies_meet_a_page_that_is_not_there(void **state)
+{
+	uint64_t page = page_size(), fd = host_memfd(page), i;
+	char *guest = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd, 0);
+	char *buffer = calloc(2, page);
+	struct gmem_kernel kernel;
+
+	assert_ptr_not_equal(guest, MAP_FAILED);
+	assert_non_null(buffer);
+	gmem_kernel_get_host(&kernel);
+	memset(guest, 'g', page);
+	assert_int_equal(gmem_kernel_copy_in(&kernel, buffer, from_pointer(guest), page), page);
+	for (i = 0; i < page; i++)
+		assert_int_equal(buffer[i], 'g');
+	buffer[0] = 'b';
+	assert_int_equal(gmem_kernel_copy_out(&kernel, buffer, from_pointer(guest) + 5, 1), 1);
+	assert_int_equal(guest[5], 'b');
+	assert_int_equal(gmem_kernel_copy_in(&kernel, buffer, from_pointer(guest) + page, 1),
+			 -EFAULT);
+	assert_int_equal(gmem_kernel_copy_out(&kernel, buffer, from_pointer(guest) + page, 1),
+			 -EFAULT);
+	/* A part is done, at most as far as there is something. */
+	assert_in_range(gmem_kernel_copy_in(&kernel, buffer, from_pointer(guest), 2 * page), 1,
+			page);
+	munmap(guest, 2 * page);
+	close((int)fd);
+	free(buffer);
+}
+
 static void host_refuses_unknown_numbers(void **state)
 {
-	static const uint32_t unknown[] = { 0, GMEM_SYS_GETPAGESIZE + 1, 0x1000, UINT32_MAX };
+	static const uint32_t unknown[] = { 0, GMEM_SYS_PROCESS_VM_WRITEV + 1, 0x1000, UINT32_MAX };
 	size_t i;
 
 	for (i = 0; i < LENGTH(unknown); i++)
@@ -415,6 +584,85 @@ static void wrappers_of_mappings_pass_arguments(void **state)
 	EXPECT_CALL(&recorder, GMEM_SYS_GETPAGESIZE, 0);
 }
 
+/* Those whose arguments are on the wrapper's stack are looked at during the call. */
+struct waits {
+	struct recorder recorder;
+	struct timespec time;
+	struct iovec local, remote;
+	int64_t pid;
+	int64_t result;
+};
+
+static int64_t record_pointers(uint32_t nr, const uint64_t *arg, void *opaque)
+{
+	struct waits *waits = opaque;
+
+	if (nr == GMEM_SYS_GETPID)
+		return waits->pid;
+	record(nr, arg, &waits->recorder);
+	if (nr == GMEM_SYS_FUTEX && arg[3])
+		waits->time = *(const struct timespec *)to_pointer(arg[3]);
+	if (nr == GMEM_SYS_CLOCK_GETTIME)
+		*(struct timespec *)to_pointer(arg[1]) = waits->time;
+	if (nr == GMEM_SYS_PROCESS_VM_READV || nr == GMEM_SYS_PROCESS_VM_WRITEV) {
+		waits->local = *(const struct iovec *)to_pointer(arg[1]);
+		waits->remote = *(const struct iovec *)to_pointer(arg[3]);
+	}
+	return waits->result;
+}
+
+static void wrappers_of_waits_pass_arguments(void **state)
+{
+	struct waits waits = { .result = -EINTR };
+	const struct gmem_kernel kernel = { record_pointers, &waits };
+	const uint64_t *arg = waits.recorder.arg;
+	_Atomic uint32_t word = 0;
+	uint64_t now;
+
+	assert_int_equal(gmem_kernel_futex_wait(&kernel, &word, 0x80000001u, 3000000007u), -EINTR);
+	assert_int_equal(waits.time.tv_sec, 3);
+	assert_int_equal(waits.time.tv_nsec, 7);
+	EXPECT_CALL(&waits.recorder, GMEM_SYS_FUTEX, from_pointer((void *)&word),
+		    FUTEX_WAIT_PRIVATE, 0x80000001u, arg[3]);
+	waits.result = 3;
+	assert_int_equal(gmem_kernel_futex_wake(&kernel, &word), 3);
+	EXPECT_CALL(&waits.recorder, GMEM_SYS_FUTEX, from_pointer((void *)&word),
+		    FUTEX_WAKE_PRIVATE, INT_MAX);
+	waits.result = 0;
+	waits.time = (struct timespec){ 10000000000, 999999999 };
+	assert_int_equal(gmem_kernel_clock(&kernel, &now), 0);
+	assert_int_equal(now, UINT64_C(10000000000999999999));
+	EXPECT_CALL(&waits.recorder, GMEM_SYS_CLOCK_GETTIME, CLOCK_MONOTONIC, arg[1]);
+	waits.result = -EPERM;
+	assert_int_equal(gmem_kernel_clock(&kernel, &now), -EPERM);
+}
+
+static void wrappers_of_copies_pass_arguments(void **state)
+{
+	struct waits waits = { .result = (int64_t)BIG, .pid = 0x12345 };
+	const struct gmem_kernel kernel = { record_pointers, &waits };
+	const uint64_t *arg = waits.recorder.arg;
+	char buffer[4];
+
+	assert_int_equal(gmem_kernel_copy_in(&kernel, buffer, BIG + 1, BIG + 2), BIG);
+	EXPECT_CALL(&waits.recorder, GMEM_SYS_PROCESS_VM_READV, 0x12345, arg[1], 1, arg[3], 1);
+	assert_ptr_equal(waits.local.iov_base, buffer);
+	assert_int_equal(waits.local.iov_len, BIG + 2);
+	assert_ptr_equal(waits.remote.iov_base, to_pointer(BIG + 1));
+	assert_int_equal(waits.remote.iov_len, BIG + 2);
+	assert_int_equal(gmem_kernel_copy_out(&kernel, buffer, BIG + 1, BIG + 2), BIG);
+	EXPECT_CALL(&waits.recorder, GMEM_SYS_PROCESS_VM_WRITEV, 0x12345, arg[1], 1, arg[3], 1);
+	assert_ptr_equal(waits.local.iov_base, buffer);
+	assert_ptr_equal(waits.remote.iov_base, to_pointer(BIG + 1));
+	waits.result = -EFAULT;
+	assert_int_equal(gmem_kernel_copy_in(&kernel, buffer, BIG, 1), -EFAULT);
+	/* A process that has no number makes no further call. */
+	waits.recorder.calls = 0;
+	waits.pid = -ENOSYS;
+	assert_int_equal(gmem_kernel_copy_out(&kernel, buffer, BIG, 1), -ENOSYS);
+	assert_int_equal(waits.recorder.calls, 0);
+}
+
 static void wrappers_return_errors_and_large_results(void **state)
 {
 	struct recorder recorder = { .result = -EXDEV };
@@ -456,9 +704,18 @@ int main(void)
 		cmocka_unit_test(host_prctl),
 		cmocka_unit_test(host_write),
 		cmocka_unit_test(host_getpagesize),
+		cmocka_unit_test(host_getpid),
+		cmocka_unit_test(host_clock_gettime),
+		cmocka_unit_test(host_futex),
+		cmocka_unit_test(futex_wait_ends_by_being_woken),
+		cmocka_unit_test(futex_wait_ends_by_a_signal_though_calls_are_restarted),
+		cmocka_unit_test(host_process_vm_readv_and_writev),
+		cmocka_unit_test(copies_meet_a_page_that_is_not_there),
 		cmocka_unit_test(host_refuses_unknown_numbers),
 		cmocka_unit_test(wrappers_of_descriptors_pass_arguments),
 		cmocka_unit_test(wrappers_of_mappings_pass_arguments),
+		cmocka_unit_test(wrappers_of_waits_pass_arguments),
+		cmocka_unit_test(wrappers_of_copies_pass_arguments),
 		cmocka_unit_test(wrappers_return_errors_and_large_results),
 		cmocka_unit_test(address_of_is_the_address),
 	};

@@ -25,7 +25,7 @@
 #include <cmocka.h>
 
 #define BOTH (GMEM_SHARED | GMEM_PRIVATE)
-#define IN_FLIGHT(n) ((uint64_t)(n) << STATE_IN_FLIGHT_SHIFT)
+#define IN_FLIGHT(n) ((uint64_t)(n) << STATE_OWN_BITS)
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 #define TIB_PAGES (UINT64_C(1) << 28)
 
@@ -362,19 +362,19 @@ static void test_in_flight_kept(void **unused)
 	atomic_fetch_add(&state.words[0], IN_FLIGHT(0x89abcdef));
 
 	gmem_state_set(&state, 100, 1, true);
-	assert_int_equal(atomic_load(&state.words[0]) >> STATE_IN_FLIGHT_SHIFT, 0x89abcdef);
+	assert_int_equal(atomic_load(&state.words[0]) >> STATE_OWN_BITS, 0x89abcdef);
 	assert_int_equal(gmem_state_count_private(&state), 1);
 	assert_int_equal(gmem_state_query(&state, 100, 1), GMEM_PRIVATE);
 	gmem_state_set(&state, 0, gib, true);
-	assert_int_equal(atomic_load(&state.words[0]) >> STATE_IN_FLIGHT_SHIFT, 0x89abcdef);
+	assert_int_equal(atomic_load(&state.words[0]) >> STATE_OWN_BITS, 0x89abcdef);
 	assert_int_equal(gmem_state_count_private(&state), gib);
 	gmem_state_set(&state, 0, gib / 2, false);
 	gmem_state_set(&state, gib / 2, gib / 2, false);
-	assert_int_equal(atomic_load(&state.words[0]) >> STATE_IN_FLIGHT_SHIFT, 0x89abcdef);
+	assert_int_equal(atomic_load(&state.words[0]) >> STATE_OWN_BITS, 0x89abcdef);
 	assert_int_equal(gmem_state_count_private(&state), 0);
 	assert_int_equal(gmem_state_query(&state, 0, gib), GMEM_SHARED);
 	gmem_state_reset(&state, &door.kernel, true);
-	assert_int_equal(atomic_load(&state.words[0]) >> STATE_IN_FLIGHT_SHIFT, 0x89abcdef);
+	assert_int_equal(atomic_load(&state.words[0]) >> STATE_OWN_BITS, 0x89abcdef);
 
 	gmem_state_release(&state, &door.kernel);
 	door_assert_balanced(&door);
@@ -1092,7 +1092,7 @@ static void test_race_same_chunk(void **unused)
 	for (uint64_t page = 0; page < 64; page++)
 		assert_int_equal(gmem_state_is_private(&race.state, page), page % 2);
 	assert_int_equal(gmem_state_count_private(&race.state), 32);
-	assert_int_equal(atomic_load(&race.state.words[0]) >> STATE_IN_FLIGHT_SHIFT,
+	assert_int_equal(atomic_load(&race.state.words[0]) >> STATE_OWN_BITS,
 			 (uint64_t)race.rounds * CHUNK_WRITERS / 2);
 	race_close(&race, &door);
 }

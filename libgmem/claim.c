@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Claims on guest-physical addresses: queued, granted, counted, and given up. */
+#include "claim.h"
+
+#include "range.h"
+
+#include <errno.h>
+
+static uintptr_t this_thread(void)
+{
+	return (uintptr_t)pthread_self();
+}
+
+static uint64_t claim_low(const struct claim *claim)
+{
+	return claim->ranges[0].gpa;
+}
+
+static uint64_t claim_end(const struct claim *claim)
+{
+	const struct gmem_range *last = &claim->ranges[claim->count - 1];
+
+	return last->gpa + last->size;
+}
+
+static bool lists_overlap(const struct claim *a, const struct claim *b)
+{
+	uint64_t i = 0, k = 0;
+
+	while (i < a->count && k < b->count) {
+		const struct gmem_range *one = &a->ranges[i], *other = &b->ranges[k];
+
+		if (ranges_overlap(one->gpa, one->size, other->gpa, other->size))
+			return true;
+		if (one->gpa < other->gpa)
+			i++;
+		else
+			k++;
+	}
+	return false;
+}
+
+static bool claims_overlap(const struct claim *a, const struct claim *b)
+{
+	if (!a->count || !b->count)
+		return false;
+	if (claim_low(a) >= claim_end(b) || claim_low(b) >= claim_end(a))
+		return false;
+	return lists_overlap(a, b);
+}
+
+/* Somebody who came earlier, at work or waiting, has some of its addresses. */
+static bool has_to_wait(const struct claim *claim)
+{
+	const struct claim *earlier;
+
+	for (earlier = claim->previous; earlier; earlier = earlier->previous) {
+		if (claims_overlap(earlier, claim))
+			return true;
+	}
+	return false;
+}
+
+static void count_range(struct claims *claims, const struct gmem_range *range, uint32_t change)
+{
+	uint64_t first = range->gpa >> CLAIM_COUNT_SHIFT;
+	uint64_t last = (range->gpa + range->size - 1) >> CLAIM_COUNT_SHIFT;
+	uint64_t i;
+
+	if (last - first >= CLAIM_COUNTS)
+		last = first + CLAIM_COUNTS - 1;
+	for (i = first; i <= last; i++)
+		atomic_fetch_add_explicit(&claims->counts[i % CLAIM_COUNTS], change,
+					  memory_order_seq_cst);
+}
+
+static void count_claim(struct claims *claims, const struct claim *claim, uint32_t change)
+{
+	uint64_t i;
+
+	for (i = 0; i < claim->count; i++)
+		count_range(claims, &claim->ranges[i], change);
+}
+
+static bool thread_is_in(const struct claims *claims, uintptr_t thread)
+{
+	const struct claim *claim;
+
+	for (claim = claims->newest; claim; claim = claim->previous) {
+		if (claim->thread == thread)
+			return true;
+	}
+	return false;
+}
+
+static void append(struct claims *claims, struct claim *claim)
+{
+	claim->next = NULL;
+	claim->previous = claims->newest;
+	if (claims->newest)
+		claims->newest->next = claim;
+	else
+		claims->oldest = claim;
+	claims->newest = claim;
+}
+
+static void unlink_claim(struct claims *claims, struct claim *claim)
+{
+	if (claim->previous)
+		claim->previous->next = claim->next;
+	else
+		claims->oldest = claim->next;
+	if (claim->next)
+		claim->next->previous = claim->previous;
+	else
+		claims->newest = claim->previous;
+}
+
+/* With the lock held. True: granted. Else turn is what it was when that was found out. */
+static bool try_grant(struct claims *claims, struct claim *claim, uint32_t *turn)
+{
+	*turn = atomic_load_explicit(&claims->turn, memory_order_relaxed);
+	if (has_to_wait(claim))
+		return false;
+	claim->granted = true;
+	count_claim(claims, claim, 1);
+	return true;
+}
+
+static void give_up(struct gmem_vm *vm, struct claim *claim)
+{
+	struct claims *claims = &vm->claims;
+
+	pthread_mutex_lock(&claims->lock);
+	unlink_claim(claims, claim);
+	if (claim->granted)
+		count_claim(claims, claim, -1u);
+	atomic_fetch_add_explicit(&claims->turn, 1, memory_order_seq_cst);
+	pthread_mutex_unlock(&claims->lock);
+	if (atomic_load_explicit(&claims->waiting, memory_order_seq_cst))
+		gmem_kernel_futex_wake(&vm->kernel, &claims->turn);
+}
+
+/* Sleeps until turn counts on; whoever counts it looks for sleepers afterwards. */
+static enum verdict sleep_on_turn(struct claims *claims, uint32_t turn, struct wait *wait)
+{
+	enum verdict verdict;
+
+	atomic_fetch_add_explicit(&claims->waiting, 1, memory_order_seq_cst);
+	verdict = gmem_wait_for_turn(wait, &claims->turn, turn);
+	atomic_fetch_sub_explicit(&claims->waiting, 1, memory_order_relaxed);
+	return verdict;
+}
+
+static int wait_for_grant(struct gmem_vm *vm, struct claim *claim, uint32_t turn, struct wait *wait)
+{
+	struct claims *claims = &vm->claims;
+	bool granted = false;
+
+	wait->report->gpa = claim_low(claim);
+	while (!granted) {
+		if (sleep_on_turn(claims, turn, wait) != VERDICT_AGAIN) {
+			give_up(vm, claim);
+			return -EAGAIN;
+		}
+		pthread_mutex_lock(&claims->lock);
+		granted = try_grant(claims, claim, &turn);
+		pthread_mutex_unlock(&claims->lock);
+	}
+	wait->report->gpa = 0;
+	return 0;
+}
+
+int gmem_claim_take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
+		    uint64_t count, struct wait *wait)
+{
+	struct claims *claims = &vm->claims;
+	uint32_t turn = 0;
+	bool mine, granted = false;
+
+	claim->ranges = ranges;
+	claim->count = count;
+	claim->thread = this_thread();
+	claim->granted = false;
+	pthread_mutex_lock(&claims->lock);
+	mine = thread_is_in(claims, claim->thread);
+	if (!mine) {
+		append(claims, claim);
+		granted = try_grant(claims, claim, &turn);
+	}
+	pthread_mutex_unlock(&claims->lock);
+	if (mine)
+		return -EDEADLK;
+	return granted ? 0 : wait_for_grant(vm, claim, turn, wait);
+}
+
+void gmem_claim_release(struct gmem_vm *vm, struct claim *claim)
+{
+	give_up(vm, claim);
+}
+
+bool gmem_claim_is_mine(struct gmem_vm *vm)
+{
+	struct claims *claims = &vm->claims;
+	bool mine;
+
+	pthread_mutex_lock(&claims->lock);
+	mine = thread_is_in(claims, this_thread());
+	pthread_mutex_unlock(&claims->lock);
+	return mine;
+}
+
+static bool is_counted(struct claims *claims, uint64_t gpa, uint64_t size)
+{
+	uint64_t first = gpa >> CLAIM_COUNT_SHIFT;
+	uint64_t last = (gpa + size - 1) >> CLAIM_COUNT_SHIFT;
+	uint64_t i;
+
+	if (last - first >= CLAIM_COUNTS)
+		last = first + CLAIM_COUNTS - 1;
+	for (i = first; i <= last; i++) {
+		if (atomic_load_explicit(&claims->counts[i % CLAIM_COUNTS], memory_order_seq_cst))
+			return true;
+	}
+	return false;
+}
+
+bool gmem_claim_covers(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen)
+{
+	const struct gmem_range range = { .gpa = gpa, .size = size };
+	const struct claim wanted = { .ranges = &range, .count = 1 };
+	struct claims *claims = &vm->claims;
+	const struct claim *claim;
+	bool found = false;
+
+	if (!is_counted(claims, gpa, size))
+		return false;
+	pthread_mutex_lock(&claims->lock);
+	*seen = atomic_load_explicit(&claims->turn, memory_order_relaxed);
+	for (claim = claims->oldest; claim && !found; claim = claim->next)
+		found = claim->granted && claims_overlap(claim, &wanted);
+	pthread_mutex_unlock(&claims->lock);
+	return found;
+}
+
+int gmem_claim_wait(struct gmem_vm *vm, uint32_t seen, struct wait *wait)
+{
+	if (gmem_claim_is_mine(vm))
+		return -EDEADLK;
+	return sleep_on_turn(&vm->claims, seen, wait) == VERDICT_AGAIN ? 0 : -EAGAIN;
+}

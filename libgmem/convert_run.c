@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Runs of pages and the kernel: the two ioctls, pages that are in use, and the shadow, which
+ * follows what the kernel did.
+ */
+#include "convert.h"
+#include "log.h"
+#include "pin_table.h"
+#include "range.h"
+#include "shadow.h"
+#include "uapi/kvm.h"
+
+#include <errno.h>
+#include <gmem/access.h>
+
+/* error_offset before the call: what the kernel never writes. */
+#define NO_OFFSET UINT64_MAX
+
+static bool to_private(const struct conversion *conversion)
+{
+	return conversion->plan.to == GMEM_PRIVATE;
+}
+
+static uint64_t page_size(const struct conversion *conversion)
+{
+	return conversion->vm->caps.page_size;
+}
+
+static uint64_t attributes_of(uint32_t state)
+{
+	return state == GMEM_PRIVATE ? GMEM_KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
+}
+
+/* Of an address of a run: the run is one piece of the file. */
+static uint64_t file_offset(const struct plan_run *run, uint64_t gpa)
+{
+	return run->first.offset + (gpa - run->first.gpa);
+}
+
+static int call_vm(const struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t to)
+{
+	struct gmem_kvm_memory_attributes request = {
+		.address = gpa,
+		.size = size,
+		.attributes = attributes_of(to),
+	};
+
+	return gmem_kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES, &request);
+}
+
+static int call_file(const struct gmem_vm *vm, const struct plan_run *run, uint64_t gpa,
+		     uint64_t size, uint32_t to, uint64_t *stuck)
+{
+	struct gmem_kvm_memory_attributes2 request = {
+		.offset = file_offset(run, gpa),
+		.size = size,
+		.attributes = attributes_of(to),
+		.error_offset = NO_OFFSET,
+	};
+	int rc = gmem_kernel_ioctl(&vm->kernel, run->first.guest_memfd,
+				   GMEM_KVM_SET_MEMORY_ATTRIBUTES2, &request);
+	uint64_t skipped = request.error_offset - request.offset;
+
+	/* Only EAGAIN and ENOMEM say where (kernel fact P5). Anything odd means the first page. */
+	*stuck = gpa;
+	if (rc == -EAGAIN && request.error_offset >= request.offset && skipped < size)
+		*stuck = gpa + (skipped & ~(vm->caps.page_size - 1));
+	return rc;
+}
+
+/* Tells the kernel of a part of a run. stuck is where it says EAGAIN for. */
+static int call_kernel(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
+		       uint64_t size, uint32_t to, uint64_t *stuck)
+{
+	const struct gmem_vm *vm = conversion->vm;
+
+	conversion->report.ioctls++;
+	*stuck = gpa;
+	if (conversion->plan.tracking == GMEM_TRACKING_VM)
+		return call_vm(vm, gpa, size, to);
+	return call_file(vm, run, gpa, size, to, stuck);
+}
+
+static uint64_t set_section(const struct conversion *conversion, const struct section_view *view,
+			    uint64_t gpa, uint64_t size, uint32_t to)
+{
+	unsigned int shift = conversion->plan.page_shift;
+	uint64_t offset = view->offset + (gpa - view->gpa);
+
+	return gmem_state_set(&view->region->shadow->state, offset >> shift, size >> shift,
+			      to == GMEM_PRIVATE)
+	       << shift;
+}
+
+/* The kernel did it: the shadow follows. Returns the bytes whose state that changes. */
+static uint64_t set_states(const struct conversion *conversion, const struct plan_run *run,
+			   uint64_t gpa, uint64_t size, uint32_t to)
+{
+	struct section_view view = run->first;
+	uint64_t changed = 0, part;
+
+	for (; size; gpa += part, size -= part) {
+		if (gpa < view.gpa || gpa - view.gpa >= view.size)
+			gmem_plan_look(conversion->plan.table, gpa, &view);
+		part = view.gpa + view.size - gpa;
+		if (part > size)
+			part = size;
+		changed += set_section(conversion, &view, gpa, part, to);
+	}
+	return changed;
+}
+
+/* What has an address of a run, which may be several sections. */
+static struct section_view section_at(const struct conversion *conversion,
+				      const struct plan_run *run, uint64_t gpa)
+{
+	struct section_view view = run->first;
+
+	if (gpa - view.gpa >= view.size)
+		gmem_plan_look(conversion->plan.table, gpa, &view);
+	return view;
+}
+
+static int kernel_failed(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
+			 uint64_t size, int error)
+{
+	const struct section_view view = section_at(conversion, run, gpa);
+	const struct gmem_vm *vm = conversion->vm;
+
+	conversion->report.kernel_error = error;
+	log_error(
+		vm->ctx,
+		"VM descriptor %d: making gpa %#llx, %#llx bytes (region \"%s\", offset %#llx) %s "
+		"gives %s from %s",
+		vm->fd, (unsigned long long)gpa, (unsigned long long)size, region_name(view.region),
+		(unsigned long long)(view.offset + (gpa - view.gpa)),
+		to_private(conversion) ? "private" : "shared", gmem_error_name(error),
+		conversion->plan.tracking == GMEM_TRACKING_VM ? "KVM_SET_MEMORY_ATTRIBUTES"
+							      : "KVM_SET_MEMORY_ATTRIBUTES2");
+	return error == -ENOMEM ? -ENOMEM : -EIO;
+}
+
+/* The ioctl that can say so of a page: a private one has no references but the guest's. */
+static bool can_be_in_use(const struct conversion *conversion)
+{
+	return to_private(conversion) && conversion->plan.tracking == GMEM_TRACKING_FILE;
+}
+
+/* How much of a run from gpa on no pin has; 0: the pages of *pinned come first. */
+static uint64_t free_of_pins(const struct conversion *conversion, uint64_t gpa, uint64_t size,
+			     struct gmem_range *pinned)
+{
+	if (!to_private(conversion) || !gmem_pin_table_find(conversion->vm, gpa, size, pinned))
+		return size;
+	return pinned->gpa - gpa;
+}
+
+/* What is reported, and shown to the retry callback, as in the way. */
+static void report_place(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
+			 uint64_t size)
+{
+	const struct section_view view = section_at(conversion, run, gpa);
+	struct gmem_report *report = &conversion->report;
+
+	report->gpa = gpa;
+	report->size = size;
+	report->tag = view.tag;
+	report->offset = view.offset + (gpa - view.gpa);
+}
+
+/*
+ * Makes one call until it says something about the pages: signals, and an EAGAIN that is about no
+ * page, only have the policy asked.
+ */
+static int insist_on_call(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
+			  uint64_t size, uint64_t *stuck)
+{
+	int before = conversion->report.kernel_error, rc;
+	enum verdict verdict;
+
+	for (;;) {
+		rc = call_kernel(conversion, run, gpa, size, conversion->plan.to, stuck);
+		if (rc != -EINTR && (rc != -EAGAIN || can_be_in_use(conversion))) {
+			/* What was got over is not what stops us later. */
+			conversion->report.kernel_error = before;
+			return rc;
+		}
+		conversion->report.kernel_error = rc;
+		report_place(conversion, run, gpa, size);
+		verdict = rc == -EINTR ? gmem_wait_interrupted(&conversion->wait)
+				       : gmem_wait_for_page(&conversion->wait, NULL, 0);
+		if (verdict != VERDICT_AGAIN)
+			return -ECANCELED;
+		conversion->report.retries++;
+	}
+}
+
+/*
+ * Converts a part of a run that no pin has: *stuck is its end, or else the first page in use, and
+ * then nothing of it is converted.
+ */
+static int convert_part(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
+			uint64_t size, uint64_t *stuck)
+{
+	int rc = insist_on_call(conversion, run, gpa, size, stuck);
+
+	switch (rc) {
+	case 0:
+		conversion->report.converted +=
+			set_states(conversion, run, gpa, size, conversion->plan.to);
+		*stuck = gpa + size;
+		return 0;
+	case -EAGAIN:
+		conversion->report.kernel_error = rc;
+		conversion->report.retries++;
+		return 0;
+	case -ECANCELED:
+		return -EAGAIN;
+	default:
+		return kernel_failed(conversion, run, gpa, size, rc);
+	}
+}
+
+/*
+ * The kernel says of a page that it is in use. A private one can be so too, for a moment, to a call
+ * that has shared pages besides; alone it is as asked for at once (kernel facts P2, P6). If it is
+ * not even then, it is not private, whatever the shadow says: somebody else converts too.
+ */
+static int note_in_use(struct conversion *conversion, const struct plan_run *run, uint64_t gpa)
+{
+	uint64_t page = page_size(conversion), stuck = gpa;
+	int rc = 0;
+
+	if (gmem_vm_get_state(conversion->vm, gpa, page) == GMEM_PRIVATE)
+		rc = convert_part(conversion, run, gpa, page, &stuck);
+	if (rc || stuck > gpa)
+		return rc;
+	conversion->in_use = true;
+	set_states(conversion, run, gpa, page, GMEM_SHARED);
+	return 0;
+}
+
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Converts what it can of a run, and passes over pages in use. A call that fails has unmapped all
+ * of its range, and looks at every page again the next time (kernel fact P4). So what precedes
+ * such a page comes first; after it calls begin small again and double: a few busy pages cost a
+ * few calls more, and a range full of them one call for each.
+ */
+static int convert_run(struct conversion *conversion, const struct plan_run *run)
+{
+	uint64_t page = page_size(conversion), gpa = run->gpa, end = run->gpa + run->size;
+	uint64_t limit = run->size, busy = end, size, stuck;
+	struct gmem_range pinned = { 0 };
+	int rc = 0;
+
+	while (gpa < end && !rc) {
+		if (gpa == busy) {
+			rc = note_in_use(conversion, run, gpa);
+			gpa += page;
+			limit = page;
+		}
+		if (gpa >= busy) {
+			busy = end;
+			continue;
+		}
+		size = free_of_pins(conversion, gpa, lower(limit, busy - gpa), &pinned);
+		if (!size) {
+			conversion->in_use = true;
+			gpa += pinned.size;
+			continue;
+		}
+		rc = convert_part(conversion, run, gpa, size, &stuck);
+		if (stuck < gpa + size) {
+			busy = stuck;
+			continue;
+		}
+		gpa = stuck;
+		limit = limit > UINT64_MAX / 2 ? limit : limit * 2;
+	}
+	return rc;
+}
+
+/* Waits for what has a page: a pin of ours, or somebody whom only the kernel sees. */
+static enum verdict wait_for_page(struct conversion *conversion, uint64_t gpa)
+{
+	uint64_t page = page_size(conversion);
+	struct gmem_range pinned;
+
+	if (gmem_pin_table_find(conversion->vm, gpa, page, &pinned)) {
+		conversion->report.kernel_error = 0;
+		return gmem_pin_table_wait(conversion->vm, gpa, page, &conversion->wait);
+	}
+	return gmem_wait_for_page(&conversion->wait, NULL, 0);
+}
+
+/* Tries one page until it is converted, or the policy says otherwise. */
+static int insist_on_page(struct conversion *conversion, const struct plan_run *page)
+{
+	int rc;
+
+	for (;;) {
+		conversion->in_use = false;
+		rc = convert_run(conversion, page);
+		if (rc || !conversion->in_use)
+			break;
+		report_place(conversion, page, page->gpa, page->size);
+		switch (wait_for_page(conversion, page->gpa)) {
+		case VERDICT_STOP:
+			return -EAGAIN;
+		case VERDICT_SKIP:
+			conversion->report.skipped++;
+			return 0;
+		default:
+			break;
+		}
+	}
+	wait_progress(&conversion->wait);
+	return rc;
+}
+
+/* Goes through the pages that were in use, which are those that still differ, one by one. */
+static int insist(struct conversion *conversion)
+{
+	struct plan_position position = { 0 };
+	struct plan_run run;
+	int rc = 0;
+
+	while (!rc && gmem_plan_next(&conversion->plan, PLAN_WRONG, &position, &run)) {
+		run.size = page_size(conversion);
+		rc = insist_on_page(conversion, &run);
+		gmem_plan_rewind(&conversion->plan, &position, run.gpa + run.size);
+	}
+	return !rc && conversion->report.skipped ? -EAGAIN : rc;
+}
+
+static int second_look(struct conversion *conversion)
+{
+	return conversion->wait.never ? -EAGAIN : insist(conversion);
+}
+
+int gmem_convert_one_run(struct conversion *conversion, const struct plan_run *run)
+{
+	int rc = convert_run(conversion, run);
+
+	return rc || !conversion->in_use ? rc : second_look(conversion);
+}
+
+int gmem_convert_commit(struct conversion *conversion)
+{
+	enum plan_pages pages = conversion->flags & GMEM_CONVERT_TRUST_STATE ? PLAN_CALLS
+									     : PLAN_ALL;
+	struct plan_position position = { 0 };
+	struct plan_run run;
+	int rc = 0;
+
+	while (!rc && gmem_plan_next(&conversion->plan, pages, &position, &run))
+		rc = convert_run(conversion, &run);
+	return rc || !conversion->in_use ? rc : second_look(conversion);
+}
+
+int gmem_convert_back(struct conversion *conversion, const struct plan_run *run)
+{
+	uint32_t from = conversion->plan.to == GMEM_PRIVATE ? GMEM_SHARED : GMEM_PRIVATE;
+	uint64_t stuck, restored;
+	int rc;
+
+	/* The policy has said its word; what was converted must not stay for a signal's sake. */
+	do {
+		rc = call_kernel(conversion, run, run->gpa, run->size, from, &stuck);
+	} while (rc == -EINTR);
+	if (rc)
+		return rc;
+	restored = set_states(conversion, run, run->gpa, run->size, from);
+	conversion->report.restored += restored;
+	conversion->report.converted -= restored;
+	return 0;
+}

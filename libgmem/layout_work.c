@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A change of the layout among other operations: it claims its addresses, as a conversion does,
+ * and waits for pins of what it takes away, before the layout's lock is taken.
+ */
+#include "claim.h"
+#include "layout.h"
+#include "log.h"
+#include "pin_table.h"
+#include "range.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/*
+ * What a change is at work on: a claim of all its addresses, until it is done; of none, where it is
+ * about other address spaces, so that its callbacks are known for what they are then too.
+ */
+struct work {
+	struct gmem_vm *vm;
+	const char *function;
+	struct gmem_report report;
+	struct wait wait;
+	struct claim claim;
+	struct gmem_range *ranges;
+	uint64_t count; /* 0: aliases alone, which nobody else knows of */
+	bool claimed;
+};
+
+/*
+ * Whether a step is about guest addresses that conversions and pins know. What is wrong with it is
+ * said by whoever judges it.
+ */
+static bool has_addresses(const struct step *step)
+{
+	return !step->address_space && range_is_valid(step->gpa, step->size);
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct gmem_range *one = a, *other = b;
+
+	return (one->gpa > other->gpa) - (one->gpa < other->gpa);
+}
+
+/* Sorts, and makes one of those that overlap or touch. */
+static void merge_ranges(struct work *work)
+{
+	uint64_t i, kept = 0;
+
+	qsort(work->ranges, work->count, sizeof(*work->ranges), compare_ranges);
+	for (i = 1; i < work->count; i++) {
+		struct gmem_range *last = &work->ranges[kept];
+		uint64_t end = last->gpa + last->size;
+		uint64_t next_end = work->ranges[i].gpa + work->ranges[i].size;
+
+		if (work->ranges[i].gpa > end)
+			work->ranges[++kept] = work->ranges[i];
+		else if (next_end > end)
+			last->size = next_end - last->gpa;
+	}
+	work->count = work->count ? kept + 1 : 0;
+}
+
+static int no_memory(const struct work *work)
+{
+	log_error(work->vm->ctx, "%s: VM descriptor %d: no memory for the ranges of a change",
+		  work->function, work->vm->fd);
+	return -ENOMEM;
+}
+
+static int collect_ranges(struct work *work, const struct step *steps, uint32_t count)
+{
+	uint32_t i;
+
+	work->ranges = calloc(count ? count : 1, sizeof(*work->ranges));
+	if (!work->ranges)
+		return no_memory(work);
+	for (i = 0; i < count; i++) {
+		if (has_addresses(&steps[i]))
+			work->ranges[work->count++] = (struct gmem_range){
+				.gpa = steps[i].gpa,
+				.size = steps[i].size,
+			};
+	}
+	merge_ranges(work);
+	return 0;
+}
+
+static int work_failed(const struct work *work, int error, const char *what)
+{
+	if (error == -EDEADLK)
+		log_error(work->vm->ctx,
+			  "%s: VM descriptor %d: this thread is inside a callback of an operation "
+			  "on this VM, which may not change the layout",
+			  work->function, work->vm->fd);
+	else
+		log_error(work->vm->ctx, "%s: VM descriptor %d: gpa %#llx: %s", work->function,
+			  work->vm->fd, (unsigned long long)work->report.gpa, what);
+	return error;
+}
+
+static int work_begin(struct work *work, const struct step *steps, uint32_t count)
+{
+	int rc;
+
+	work->report = (struct gmem_report){ .stage = GMEM_STAGE_PREPARE };
+	wait_init(&work->wait, work->vm, &work->report, false);
+	rc = collect_ranges(work, steps, count);
+	if (rc)
+		return rc;
+	/* Also one of nothing: it says that this thread is at work. */
+	rc = gmem_claim_take(work->vm, &work->claim, work->ranges, work->count, &work->wait);
+	work->claimed = !rc;
+	if (rc)
+		return work_failed(work, rc,
+				   "another operation is at work on it, and the retry policy said "
+				   "to stop");
+	return 0;
+}
+
+static void work_end(struct work *work)
+{
+	if (work->claimed)
+		gmem_claim_release(work->vm, &work->claim);
+	free(work->ranges);
+}
+
+/* Memory that goes must be pinned by nobody. */
+static int wait_for_pins(struct work *work, const struct step *step)
+{
+	struct gmem_range pinned;
+
+	while (gmem_pin_table_find(work->vm, step->gpa, step->size, &pinned)) {
+		work->report.gpa = pinned.gpa;
+		work->report.size = pinned.size;
+		if (gmem_pin_table_wait(work->vm, step->gpa, step->size, &work->wait) !=
+		    VERDICT_AGAIN)
+			return work_failed(
+				work, -EAGAIN,
+				"gmem_vm_pin() holds it; unpin it before it is unmapped");
+	}
+	return 0;
+}
+
+static bool is_pinned(const struct work *work, const struct step *step)
+{
+	struct gmem_range pinned;
+
+	return (step->kind == STEP_UNMAP || step->kind == STEP_UNMAP_ALIAS) &&
+	       has_addresses(step) && gmem_pin_table_find(work->vm, step->gpa, step->size, &pinned);
+}
+
+/* Bad steps are refused at once, not after a wait for pins that are in their way. */
+static int drain_pins(struct work *work, const struct step *steps, uint32_t count, bool numbered)
+{
+	bool judged = false;
+	uint32_t i;
+	int rc = 0;
+
+	for (i = 0; i < count && !rc; i++) {
+		if (!is_pinned(work, &steps[i]))
+			continue;
+		if (!judged)
+			rc = gmem_layout_judge(work->vm, work->function, steps, count, numbered);
+		judged = true;
+		if (!rc)
+			rc = wait_for_pins(work, &steps[i]);
+	}
+	return rc;
+}
+
+int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
+		       uint32_t count, bool numbered)
+{
+	struct work work = { .vm = vm, .function = function };
+	int rc = work_begin(&work, steps, count);
+
+	if (!rc)
+		rc = drain_pins(&work, steps, count, numbered);
+	if (!rc)
+		rc = gmem_layout_do(vm, function, steps, count, numbered);
+	work_end(&work);
+	return rc;
+}

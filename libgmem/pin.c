@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Pins: ranges that stay shared and mapped. claim.h says why none is ever overlooked. */
+#include "pin.h"
+
+#include "claim.h"
+#include "log.h"
+#include "pin_table.h"
+
+#include <errno.h>
+#include <gmem/access.h>
+#include <string.h>
+
+#define PIN_FLAGS (GMEM_ACCESS_WRITE | GMEM_ACCESS_PARTIAL | GMEM_ACCESS_WAIT)
+
+/* What opaque[] of a pin holds. */
+enum {
+	PIN_VM,
+	PIN_SLOT,
+	PIN_GPA,
+};
+
+static int no_slot(const struct gmem_vm *vm, const char *function)
+{
+	log_error(vm->ctx, "%s: VM descriptor %d has %u pins, which is all it can have", function,
+		  vm->fd, GMEM_PINS_MAX);
+	return -ENOSPC;
+}
+
+static int at_work(const struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size,
+		   int error)
+{
+	log_debug(
+		vm->ctx,
+		"%s: gpa %#llx, %#llx bytes: a conversion or a layout change of them is at work%s",
+		function, (unsigned long long)gpa, (unsigned long long)size,
+		error == -EDEADLK ? ", and this is a callback of it" : "");
+	return error;
+}
+
+/* Once: 0, -EAGAIN, or -ENOSPC. */
+static int try_to_pin(struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size,
+		      uint32_t *slot)
+{
+	uint32_t seen;
+
+	if (gmem_pin_table_add(vm, gpa, size, slot))
+		return no_slot(vm, function);
+	if (!gmem_claim_covers(vm, gpa, size, &seen))
+		return 0;
+	/* It came first, or at the same time. It must not wait for what waits for it. */
+	gmem_pin_table_drop(vm, *slot);
+	return -EAGAIN;
+}
+
+/*
+ * Until nothing is at work on the range. Giving way wakes whoever waits, so it is done once, and
+ * what there is to wait for is asked for afterwards: a pin that came and went at each waking would
+ * wake the next, and itself, and nobody would ever sleep.
+ */
+static __attribute__((noinline)) int wait_and_pin(struct gmem_vm *vm, const char *function,
+						  uint64_t gpa, uint64_t size, uint32_t *slot)
+{
+	struct gmem_report report = { .stage = GMEM_STAGE_PREPARE, .gpa = gpa, .size = size };
+	struct wait wait;
+	uint32_t seen;
+	int rc;
+
+	wait_init(&wait, vm, &report, !vm->config.deadline_ns);
+	do {
+		while (gmem_claim_covers(vm, gpa, size, &seen)) {
+			rc = gmem_claim_wait(vm, seen, &wait);
+			if (rc)
+				return at_work(vm, function, gpa, size, rc);
+		}
+		rc = try_to_pin(vm, function, gpa, size, slot);
+	} while (rc == -EAGAIN);
+	return rc;
+}
+
+int gmem_pin_take(struct gmem_vm *vm, const char *function, struct translation *translation,
+		  uint32_t flags, uint32_t *slot)
+{
+	uint64_t gpa = translation->gpa, size = translation->size;
+	int rc = try_to_pin(vm, function, gpa, size, slot);
+
+	if (rc == -EAGAIN)
+		rc = flags & GMEM_ACCESS_WAIT ? wait_and_pin(vm, function, gpa, size, slot)
+					      : at_work(vm, function, gpa, size, rc);
+	if (rc)
+		return rc;
+	rc = gmem_translate(vm, translation);
+	if (!rc)
+		return 0;
+	gmem_pin_table_drop(vm, *slot);
+	return gmem_access_refused(vm, translation, gpa, size, rc);
+}
+
+int gmem_vm_pin(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags,
+		struct gmem_pin *pin)
+{
+	struct translation translation = { .gpa = gpa, .size = size, .flags = flags };
+	uint32_t slot = 0;
+	int rc;
+
+	if (pin)
+		memset(pin, 0, sizeof(*pin));
+	rc = gmem_vm_check(vm, "gmem_vm_pin");
+	if (rc)
+		return rc;
+	if (!pin) {
+		log_error(vm->ctx, "gmem_vm_pin: pin is NULL, it must be an address");
+		return -EINVAL;
+	}
+	rc = gmem_access_check(vm, "gmem_vm_pin", gpa, size, flags, PIN_FLAGS);
+	if (!rc)
+		rc = gmem_pin_take(vm, "gmem_vm_pin", &translation, flags, &slot);
+	if (rc)
+		return rc;
+	if (translation.size)
+		gmem_pin_table_shrink(vm, slot, size - translation.size);
+	pin->host = (void *)(uintptr_t)translation.host;
+	pin->size = size - translation.size;
+	pin->opaque[PIN_VM] = address_of(vm);
+	pin->opaque[PIN_SLOT] = slot;
+	pin->opaque[PIN_GPA] = gpa;
+	return 0;
+}
+
+static bool is_zero(const struct gmem_pin *pin)
+{
+	static const struct gmem_pin none;
+
+	return !memcmp(pin, &none, sizeof(none));
+}
+
+void gmem_vm_unpin(struct gmem_vm *vm, struct gmem_pin *pin)
+{
+	uint32_t slot;
+
+	if (!vm || !pin || is_zero(pin) || vm_is_forked(vm))
+		return;
+	slot = (uint32_t)pin->opaque[PIN_SLOT];
+	if (pin->opaque[PIN_VM] != address_of(vm) || pin->opaque[PIN_SLOT] > UINT32_MAX ||
+	    !gmem_pin_table_has(vm, slot, pin->opaque[PIN_GPA], pin->size)) {
+		log_error(
+			vm->ctx,
+			"gmem_vm_unpin: VM descriptor %d has no pin of gpa %#llx, %#llx bytes; was "
+			"it released already, or is it another VM's?",
+			vm->fd, (unsigned long long)pin->opaque[PIN_GPA],
+			(unsigned long long)pin->size);
+		return;
+	}
+	gmem_pin_table_drop(vm, slot);
+	memset(pin, 0, sizeof(*pin));
+}

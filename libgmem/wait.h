@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How an operation waits: for a page in use, or for another operation. The VM's retry policy
+ * decides how long, and its callback how to go on.
+ */
+#ifndef GMEM_WAIT_H
+#define GMEM_WAIT_H
+
+#include "vm.h"
+
+#include <gmem/report.h>
+#include <stdatomic.h>
+
+/* One operation's waiting; report is told how long it has been. */
+struct wait {
+	const struct gmem_vm *vm;
+	struct gmem_report *report;
+	uint64_t start_ns;      /* of the first obstacle; 0: none yet */
+	uint32_t tries;         /* since the last progress */
+	bool never;             /* the caller wants no waiting at all */
+	bool later;             /* the callback has answered GMEM_RETRY_LATER */
+	_Atomic uint32_t still; /* never changes: to sleep on for the sake of time alone */
+};
+
+enum verdict {
+	VERDICT_AGAIN,
+	VERDICT_SKIP,
+	VERDICT_STOP,
+};
+
+static inline void wait_init(struct wait *wait, const struct gmem_vm *vm,
+			     struct gmem_report *report, bool never)
+{
+	wait->vm = vm;
+	wait->report = report;
+	wait->start_ns = 0;
+	wait->tries = 0;
+	wait->never = never;
+	wait->later = false;
+	atomic_init(&wait->still, 0);
+}
+
+/* What was waited for has come: the next obstacle is met with patience again. */
+static inline void wait_progress(struct wait *wait)
+{
+	wait->tries = 0;
+}
+
+/*
+ * Waits a little, longer each time, or until *word (may be NULL) is not seen any more, or a signal
+ * comes; then asks the callback about what report->gpa, tag and offset name. A deadline that has
+ * passed stops.
+ */
+enum verdict gmem_wait_for_page(struct wait *wait, const _Atomic uint32_t *word, uint32_t seen);
+
+/*
+ * Waits until *word is not seen any more, or a signal comes, which alone has the callback asked:
+ * the deadline is about pages in use, and the operation that is waited for has one of its own.
+ */
+enum verdict gmem_wait_for_turn(struct wait *wait, const _Atomic uint32_t *word, uint32_t seen);
+
+/* After a call to the kernel that a signal interrupted: only asks. */
+enum verdict gmem_wait_interrupted(struct wait *wait);
+
+#endif /* GMEM_WAIT_H */

@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Every attribute call of some conversions fails in turn, with every errno: afterwards the library
+ * knows what the kernel has, the report says what changed, nothing is left behind, and the same
+ * conversion then succeeds. With GMEM_CONVERT_ROLLBACK every page is as it was, to its bytes.
+ */
+#include "rig.h"
+
+#include "tests/support/support.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST 16u /* where memory begins, in pages */
+#define PAGES 96u
+
+/* Each class of errnos that the library tells from others; of the last one it takes its turn. */
+#define CLASSES 4u
+
+static const int others[] = { -EIO, -EINVAL, -ENOTTY, -EBADF, -EFAULT };
+
+#define OTHERS (sizeof(others) / sizeof(others[0]))
+
+static int error_of(uint32_t class, uint64_t turn)
+{
+	static const int errors[] = { -ENOMEM, -EAGAIN, -EINTR };
+
+	return class < CLASSES - 1 ? errors[class] : others[turn % OTHERS];
+}
+
+/* What is asked for, of a layout of three regions of which some pages are private. */
+struct scenario {
+	uint32_t to;
+	uint32_t flags;
+	bool list; /* as many ranges, with gaps between; else all of it */
+	bool busy; /* a page is in use, for three tries */
+};
+
+static const struct scenario scenarios[] = {
+	{ GMEM_PRIVATE, 0, false, false },
+	{ GMEM_PRIVATE, 0, false, true },
+	{ GMEM_PRIVATE, GMEM_CONVERT_TRUST_STATE, false, true },
+	{ GMEM_PRIVATE, 0, true, false },
+	{ GMEM_SHARED, 0, false, false },
+	{ GMEM_SHARED, GMEM_CONVERT_TRUST_STATE, false, false },
+	{ GMEM_SHARED, 0, true, false },
+};
+
+#define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
+
+/* The guest-physical pages as they are, to compare with later. */
+struct picture {
+	uint8_t state[PAGES];
+};
+
+/*
+ * Three sections of two regions: [0, 32) of ram0, [32, 64) of ram1, [64, 96) of ram0 again, where
+ * it goes on after a page that nobody has. Every seventh page is private, and so are some in a row.
+ */
+static void open_scene(struct rig *rig, const struct mode *mode)
+{
+	uint64_t page;
+
+	rig_open(rig, mode);
+	rig_region(rig, 65);
+	rig_map(rig, FIRST, rig->region[0], 0, 32);
+	rig_map(rig, FIRST + 32, rig_region(rig, 32), 0, 32);
+	rig_map(rig, FIRST + 64, rig->region[0], 33, 32);
+	for (page = 3; page < PAGES; page += 7)
+		assert_int_equal(rig_convert(rig, FIRST + page, 1, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert(rig, FIRST + 50, 20, GMEM_PRIVATE, 0, NULL), 0);
+}
+
+static uint32_t state_of(struct rig *rig, uint64_t page)
+{
+	return (uint32_t)gmem_vm_get_state(rig->vm, (FIRST + page) * rig->page, rig->page);
+}
+
+/* A page's byte, by an access of the kind that its state asks for. */
+static uint8_t guest_byte(struct rig *rig, uint64_t page, uint32_t write, uint8_t value)
+{
+	uint32_t flags = write | (state_of(rig, page) == GMEM_PRIVATE ? GMEM_SIM_PRIVATE : 0);
+
+	assert_int_equal(gmem_sim_guest_access(rig->sim, rig->vcpu_fd, (FIRST + page) * rig->page,
+					       &value, 1, flags),
+			 0);
+	return value;
+}
+
+static void write_all(struct rig *rig)
+{
+	uint64_t page;
+
+	for (page = 0; page < PAGES; page++)
+		guest_byte(rig, page, GMEM_SIM_WRITE, (uint8_t)(page + 1));
+}
+
+static void take_picture(struct rig *rig, struct picture *picture)
+{
+	uint64_t page;
+
+	for (page = 0; page < PAGES; page++)
+		picture->state[page] = (uint8_t)state_of(rig, page);
+}
+
+static void expect_bytes(struct rig *rig)
+{
+	uint64_t page;
+
+	for (page = 0; page < PAGES; page++)
+		assert_int_equal(guest_byte(rig, page, 0, 0), (uint8_t)(page + 1));
+}
+
+#define LIST 12u
+
+static void make_list(const struct rig *rig, struct gmem_range *list)
+{
+	uint32_t i;
+
+	for (i = 0; i < LIST; i++)
+		list[i] = (struct gmem_range){ (FIRST + 8 * i) * rig->page, 5 * rig->page };
+}
+
+static bool is_asked_for(const struct scenario *scenario, uint64_t page)
+{
+	return !scenario->list || page % 8 < 5;
+}
+
+static int run(struct rig *rig, const struct scenario *scenario, uint32_t flags,
+	       struct gmem_report *report)
+{
+	struct gmem_range list[LIST];
+
+	memset(report, 0xa5, sizeof(*report));
+	if (!scenario->list)
+		return rig_convert(rig, FIRST, PAGES, scenario->to, scenario->flags | flags,
+				   report);
+	make_list(rig, list);
+	return gmem_vm_convert_ranges(rig->vm, list, LIST, scenario->to, scenario->flags | flags,
+				      report);
+}
+
+static void make_busy(struct rig *rig, const struct scenario *scenario)
+{
+	if (scenario->busy && rig->mode->tracking == GMEM_TRACKING_FILE)
+		assert_int_equal(
+			gmem_sim_pin(rig->sim, rig_file(rig, 0), 18 * rig->page, rig->page, 3), 0);
+}
+
+static void drop_busy(struct rig *rig, const struct scenario *scenario)
+{
+	/* It may have gone by itself. */
+	if (scenario->busy && rig->mode->tracking == GMEM_TRACKING_FILE)
+		gmem_sim_unpin(rig->sim, rig_file(rig, 0), 18 * rig->page, rig->page);
+}
+
+/* What the library returns for an errno of the kernel's; 0: it goes on. */
+static int wanted_error(int error)
+{
+	switch (error) {
+	case -EAGAIN:
+	case -EINTR:
+		return 0;
+	case -ENOMEM:
+		return -ENOMEM;
+	default:
+		return -EIO;
+	}
+}
+
+/* Pages that differ now, and the first that is not as asked for. */
+struct outcome {
+	uint64_t changed;
+	uint64_t first_wrong; /* PAGES: none */
+};
+
+static struct outcome compare(struct rig *rig, const struct scenario *scenario,
+			      const struct picture *before)
+{
+	struct outcome outcome = { .first_wrong = PAGES };
+	uint64_t page;
+
+	for (page = 0; page < PAGES; page++) {
+		uint32_t now = state_of(rig, page);
+
+		if (now != before->state[page]) {
+			assert_true(is_asked_for(scenario, page));
+			assert_int_equal(now, scenario->to);
+			outcome.changed++;
+		}
+		if (is_asked_for(scenario, page) && now != scenario->to &&
+		    outcome.first_wrong == PAGES)
+			outcome.first_wrong = page;
+	}
+	return outcome;
+}
+
+/* The run of pages not as asked for that begins at page. */
+static uint64_t wrong_run(struct rig *rig, const struct scenario *scenario, uint64_t page)
+{
+	bool per_vm = rig->mode->tracking == GMEM_TRACKING_VM;
+	uint64_t first = page;
+
+	while (page < PAGES && is_asked_for(scenario, page) &&
+	       state_of(rig, page) != scenario->to && (per_vm || page / 32 == first / 32))
+		page++;
+	return page - first;
+}
+
+static uint64_t offset_of(uint64_t page)
+{
+	return page < 32 ? page : page < 64 ? page - 32 : page - 64 + 33;
+}
+
+static void judge_report(struct rig *rig, const struct scenario *scenario,
+			 const struct picture *before, const struct gmem_report *report, int error)
+{
+	struct outcome outcome = compare(rig, scenario, before);
+
+	assert_int_equal(report->error, wanted_error(error));
+	assert_int_equal(report->converted, outcome.changed * rig->page);
+	assert_int_equal(report->ioctls, rig->call_count);
+	assert_int_equal(report->skipped, 0);
+	assert_int_equal(rig->other_calls, 0);
+	if (!report->error) {
+		assert_int_equal(outcome.first_wrong, PAGES);
+		assert_int_equal(report->stage, GMEM_STAGE_DONE);
+		assert_int_equal(report->kernel_error, 0);
+		assert_int_equal(report->gpa | report->size | report->tag | report->offset, 0);
+		expect_no_message(rig->logs);
+		return;
+	}
+	assert_int_equal(report->stage, GMEM_STAGE_COMMIT);
+	assert_int_equal(report->kernel_error, error);
+	/* The call that failed was about such a page, or about pages that were right. */
+	if (outcome.first_wrong < PAGES) {
+		uint64_t page = outcome.first_wrong;
+
+		assert_int_equal(report->gpa, (FIRST + page) * rig->page);
+		assert_int_equal(report->size, wrong_run(rig, scenario, page) * rig->page);
+		assert_int_equal(report->tag, page / 32 == 1 ? 2 : 1);
+		assert_int_equal(report->offset, offset_of(page) * rig->page);
+	}
+}
+
+/* Nothing is claimed, pinned or allocated any more. */
+static void expect_free(struct rig *rig)
+{
+	struct gmem_report report;
+	uint64_t page;
+	struct gmem_pin pin;
+
+	for (page = 0; page < PAGES; page++) {
+		int rc = gmem_vm_pin(rig->vm, (FIRST + page) * rig->page, 1, 0, &pin);
+
+		assert_int_equal(rc, state_of(rig, page) == GMEM_SHARED ? 0 : -EACCES);
+		gmem_vm_unpin(rig->vm, &pin);
+	}
+	assert_int_equal(rig_convert(rig, FIRST, PAGES, GMEM_SHARED, GMEM_CONVERT_NOWAIT, &report),
+			 0);
+	assert_int_equal(gmem_vm_unmap(rig->vm, FIRST * rig->page, PAGES * rig->page), 0);
+}
+
+/* One scenario with its nth call failing; false when it has no such call. */
+static bool fail_one(const struct mode *mode, const struct scenario *scenario, uint64_t nth,
+		     int error)
+{
+	struct gmem_report report;
+	struct picture before;
+	struct rig rig;
+	bool happened;
+	int rc;
+
+	open_scene(&rig, mode);
+	take_picture(&rig, &before);
+	make_busy(&rig, scenario);
+	rig_forget_calls(&rig);
+	rig_fail_call(&rig, nth, error);
+	rc = run(&rig, scenario, 0, &report);
+	happened = gmem_sim_clear_failures(rig.sim) == 0;
+	assert_int_equal(rc, happened ? wanted_error(error) : 0);
+	if (happened)
+		judge_report(&rig, scenario, &before, &report, error);
+	if (rc)
+		expect_one_message(rig.logs, GMEM_LOG_ERROR, "KVM_SET_MEMORY_ATTRIBUTES", "\"ram");
+	rig_compare(&rig);
+	assert_int_equal(run(&rig, scenario, 0, &report), 0);
+	assert_int_equal(compare(&rig, scenario, &before).first_wrong, PAGES);
+	rig_compare(&rig);
+	drop_busy(&rig, scenario);
+	expect_free(&rig);
+	rig_close(&rig);
+	return happened;
+}
+
+static void every_call_fails_in_turn(void **state)
+{
+	uint64_t nth, most = 0;
+	uint32_t i, k;
+
+	for (i = 0; i < SCENARIOS; i++) {
+		for (k = 0; k < CLASSES; k++) {
+			for (nth = 1; fail_one(*state, &scenarios[i], nth, error_of(k, nth + i));
+			     nth++)
+				;
+			most = nth > most ? nth : most;
+		}
+	}
+	/* It was more than one call. */
+	assert_true(most > 3);
+}
+
+/* With rollback. */
+static bool fail_and_roll_back(const struct mode *mode, const struct scenario *scenario,
+			       uint64_t nth, int error)
+{
+	struct gmem_report report;
+	struct picture before;
+	uint64_t undone;
+	struct rig rig;
+	bool happened;
+	int rc;
+
+	open_scene(&rig, mode);
+	write_all(&rig);
+	take_picture(&rig, &before);
+	make_busy(&rig, scenario);
+	rig_forget_calls(&rig);
+	rig_fail_call(&rig, nth, error);
+	rc = run(&rig, scenario, GMEM_CONVERT_ROLLBACK, &report);
+	happened = gmem_sim_clear_failures(rig.sim) == 0;
+	assert_int_equal(rc, happened ? wanted_error(error) : 0);
+	rig_compare(&rig);
+	assert_int_equal(report.ioctls, rig.call_count);
+	if (rc) {
+		expect_one_message(rig.logs, GMEM_LOG_ERROR, "KVM_SET_MEMORY_ATTRIBUTES");
+		assert_int_equal(report.converted, 0);
+		undone = compare(&rig, scenario, &before).changed;
+		assert_int_equal(undone, 0);
+		if (nth > 1 && !(scenario->busy && nth == 2))
+			assert_true(report.restored > 0 || scenario->list);
+		expect_bytes(&rig);
+		assert_int_equal(report.kernel_error, error);
+		assert_int_equal(report.stage, GMEM_STAGE_COMMIT);
+	} else {
+		assert_int_equal(report.restored, 0);
+	}
+	assert_int_equal(run(&rig, scenario, GMEM_CONVERT_ROLLBACK, &report), 0);
+	assert_int_equal(compare(&rig, scenario, &before).first_wrong, PAGES);
+	rig_compare(&rig);
+	drop_busy(&rig, scenario);
+	expect_free(&rig);
+	rig_close(&rig);
+	return happened;
+}
+
+static void every_call_fails_and_is_taken_back(void **state)
+{
+	uint64_t nth;
+	uint32_t i, k;
+
+	for (i = 0; i < SCENARIOS; i++) {
+		for (k = 0; k < CLASSES; k++) {
+			for (nth = 1;
+			     fail_and_roll_back(*state, &scenarios[i], nth, error_of(k, nth + i));
+			     nth++)
+				;
+		}
+	}
+}
+
+/* A page that stays busy: there is no error of the kernel's, and it is taken back all the same. */
+static void a_busy_page_takes_all_back(void **state)
+{
+	struct gmem_report report;
+	struct gmem_pin pin;
+	struct picture before;
+	struct rig rig;
+	uint64_t page;
+
+	open_scene(&rig, *state);
+	write_all(&rig);
+	take_picture(&rig, &before);
+	for (page = 0; page < PAGES; page += 5) {
+		if (before.state[page] == GMEM_PRIVATE)
+			continue;
+		assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + page) * rig.page, 8, 0, &pin), 0);
+		rig_forget_calls(&rig);
+		assert_int_equal(rig_convert(&rig, FIRST, PAGES, GMEM_PRIVATE,
+					     GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_NOWAIT, &report),
+				 -EAGAIN);
+		expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_pin()");
+		assert_int_equal(report.converted, 0);
+		assert_true(report.restored > 0);
+		assert_int_equal(compare(&rig, &scenarios[0], &before).changed, 0);
+		expect_bytes(&rig);
+		rig_compare(&rig);
+		gmem_vm_unpin(rig.vm, &pin);
+	}
+	expect_free(&rig);
+	rig_close(&rig);
+}
+
+static int stop(const struct gmem_report *so_far, void *opaque)
+{
+	(void)so_far;
+	(void)opaque;
+	return GMEM_RETRY_LATER;
+}
+
+/* A kicked thread ends the conversion; a second signal while it is taken back does not end that. */
+static void signals_do_not_end_a_rollback(void **state)
+{
+	const struct mode *mode = *state;
+	struct gmem_vm_config *config = rig_config(mode);
+	struct gmem_report report;
+	struct rig rig;
+	int i;
+
+	gmem_vm_config_set_retry(config, UINT64_MAX, stop, NULL, NULL);
+	rig_open_with(&rig, mode, config);
+	gmem_vm_config_free(config);
+	rig_map(&rig, FIRST, rig_region(&rig, 64), 0, 32);
+	rig_map(&rig, FIRST + 64, rig_region(&rig, 64), 0, 32);
+	/* The second call is told of a signal, and the two that come then. */
+	for (i = 2; i <= 4; i++)
+		rig_fail_call(&rig, (uint64_t)i, -EINTR);
+	rig_forget_calls(&rig);
+	assert_int_equal(gmem_vm_convert_ranges(rig.vm,
+						(struct gmem_range[]){
+							{ FIRST * rig.page, 32 * rig.page },
+							{ (FIRST + 64) * rig.page, 32 * rig.page },
+						},
+						2, GMEM_PRIVATE, GMEM_CONVERT_ROLLBACK, &report),
+			 -EAGAIN);
+	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "signal");
+	assert_int_equal(report.converted, 0);
+	assert_int_equal(report.restored, 32 * rig.page);
+	assert_int_equal(gmem_vm_get_state(rig.vm, FIRST * rig.page, 32 * rig.page), GMEM_SHARED);
+	rig_compare(&rig);
+	rig_close(&rig);
+}
+
+/* Taking back fails too: the pages stay, and it is said of which. */
+static void a_rollback_that_fails_says_so(void **state)
+{
+	const struct mode *mode = *state;
+	struct gmem_range ranges[2];
+	struct gmem_report report;
+	char text[512];
+	struct rig rig;
+	size_t i;
+
+	for (i = 0; i < OTHERS; i++) {
+		rig_open(&rig, mode);
+		rig_map(&rig, FIRST, rig_region(&rig, 64), 0, 32);
+		rig_map(&rig, FIRST + 64, rig_region(&rig, 64), 0, 32);
+		ranges[0] = (struct gmem_range){ FIRST * rig.page, 32 * rig.page };
+		ranges[1] = (struct gmem_range){ (FIRST + 64) * rig.page, 32 * rig.page };
+		rig_fail_call(&rig, 2, -EIO);
+		rig_fail_call(&rig, 3, others[i]);
+		rig_forget_calls(&rig);
+		assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 2, GMEM_PRIVATE,
+							GMEM_CONVERT_ROLLBACK, &report),
+				 -EIO);
+		assert_int_equal(report.converted, 32 * rig.page);
+		assert_int_equal(report.restored, 0);
+		assert_int_equal(report.kernel_error, -EIO);
+		assert_int_equal(report.gpa, (FIRST + 64) * rig.page);
+		assert_int_equal(report.size, 32 * rig.page);
+		assert_int_equal(logs_count(rig.logs), 2);
+		assert_int_equal(logs_get(rig.logs, 1, text, sizeof(text)), GMEM_LOG_ERROR);
+		assert_non_null(strstr(text, "could not be converted back"));
+		assert_non_null(strstr(text, "stays private"));
+		assert_int_equal(gmem_vm_get_state(rig.vm, FIRST * rig.page, 32 * rig.page),
+				 GMEM_PRIVATE);
+		rig_compare(&rig);
+		assert_int_equal(gmem_sim_clear_failures(rig.sim), 0);
+		assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 2, GMEM_PRIVATE,
+							GMEM_CONVERT_ROLLBACK, &report),
+				 0);
+		rig_close(&rig);
+	}
+}
+
+/* Every call that a wait makes fails: no clock, no futex. It ends, and nothing is lost. */
+static void waits_that_fail(void **state)
+{
+	static const int futex_errors[] = { -EINTR, -EINVAL, -ENOSYS, -EFAULT, -ETIMEDOUT };
+	struct gmem_vm_config *config;
+	struct gmem_report report;
+	struct gmem_pin pin;
+	struct rig rig;
+	size_t i;
+
+	for (i = 0; i < sizeof(futex_errors) / sizeof(futex_errors[0]); i++) {
+		config = rig_config(*state);
+		gmem_vm_config_set_retry(config, 1000000, NULL, NULL, NULL);
+		rig_open_with(&rig, *state, config);
+		gmem_vm_config_free(config);
+		rig_map(&rig, FIRST, rig_region(&rig, 64), 0, 64);
+		assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 8) * rig.page, 8, 0, &pin), 0);
+		atomic_store(&rig.futex_error, futex_errors[i]);
+		assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+		assert_int_equal(report.gpa, (FIRST + 8) * rig.page);
+		assert_int_equal(report.converted, 63 * rig.page);
+		atomic_store(&rig.futex_error, 0);
+		gmem_vm_unpin(rig.vm, &pin);
+		assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
+		rig_compare(&rig);
+		rig_close(&rig);
+	}
+}
+
+int main(void)
+{
+	static const struct rig_case cases[] = {
+		RIG_CASE(every_call_fails_in_turn, IN_ALL_MODES),
+		RIG_CASE(every_call_fails_and_is_taken_back, SMALL_PAGES),
+		RIG_CASE(a_busy_page_takes_all_back, SMALL_PAGES),
+		RIG_CASE(signals_do_not_end_a_rollback, SMALL_PAGES),
+		RIG_CASE(a_rollback_that_fails_says_so, SMALL_PAGES),
+		RIG_CASE(waits_that_fail, IN_ALL_MODES),
+	};
+
+	return rig_run("convert-fail", cases, sizeof(cases) / sizeof(cases[0]));
+}
