@@ -21,6 +21,8 @@
 #include <gmem/report.h>
 #include <gmem/layout.h>
 #include <gmem/access.h>
+#include <gmem/listener.h>
+#include <gmem/exits.h>
 
 #include <gmem/ovmf.h>
 #include <gmem/measure.h>

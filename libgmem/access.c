@@ -70,9 +70,7 @@ static uint32_t query_states(const struct look *look, const struct place *place,
 	/* An entry that is not whole must not be followed; the look will be repeated anyway. */
 	if (!shadow || !look_is_current(look))
 		return GMEM_SHARED;
-	if (first == last)
-		return gmem_state_is_private(&shadow->state, first) ? GMEM_PRIVATE : GMEM_SHARED;
-	return gmem_state_query(&shadow->state, first, last - first + 1);
+	return gmem_shadow_query(shadow, first, last - first + 1);
 }
 
 /* How much of it is shared, from its start on. */
@@ -83,12 +81,12 @@ static uint64_t size_shared(const struct look *look, const struct place *place, 
 	uint64_t offset = layout_load(&place->entry->offset) + (gpa - place->gpa);
 	unsigned int shift = look->vm->caps.page_shift;
 	uint64_t first = offset >> shift, last = (offset + size - 1) >> shift, pages;
-	bool private;
+	uint32_t state;
 
 	if (!shadow || !look_is_current(look))
 		return size;
-	pages = gmem_state_run(&shadow->state, first, last - first + 1, &private);
-	if (private)
+	pages = gmem_shadow_run(shadow, first, last - first + 1, &state);
+	if (state != GMEM_SHARED)
 		return 0;
 	return pages > last - first ? size : ((first + pages) << shift) - offset;
 }
@@ -142,7 +140,7 @@ static int translate_section(const struct look *look, struct translation *transl
 		size = size_shared(look, &place, translation->gpa, size);
 	if (!size || query_states(look, &place, translation->gpa, size) != GMEM_SHARED)
 		return stop(translation, -EACCES,
-			    "or above, a page is private; gmem_vm_next_run() says which");
+			    "or above, a page is private or absent; gmem_vm_next_run() says which");
 	if (!translation->host)
 		translation->host = host;
 	translation->region = region;
@@ -218,7 +216,7 @@ static uint32_t range_state(const struct look *look, uint64_t gpa, uint64_t size
 	uint64_t end = gpa + size, part;
 	uint32_t state = 0;
 
-	while (gpa < end && state != (GMEM_SHARED | GMEM_PRIVATE | GMEM_HOLE)) {
+	while (gpa < end && state != (GMEM_SHARED | GMEM_PRIVATE | GMEM_HOLE | GMEM_ABSENT)) {
 		struct place place;
 
 		if (!look_for(look, gpa, &place) || place.gpa >= end)
@@ -266,7 +264,7 @@ static __attribute__((noinline)) int state_of_page(struct gmem_vm *vm, uint64_t 
 	bool private;
 
 	if (!shadow || (offset + size - 1) >> vm->caps.page_shift != page ||
-	    !layout_table_is_current(table, sequence))
+	    !layout_table_is_current(table, sequence) || shadow_has_absent(shadow))
 		return state_of_range(vm, gpa, size);
 	private = gmem_state_is_private(&shadow->state, page);
 	if (!layout_table_is_current(table, sequence))
@@ -305,22 +303,7 @@ int gmem_vm_get_state(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
 /* The part of a section from gpa on, all but its state. */
 static void fill_run(const struct section_view *view, uint64_t gpa, struct gmem_run *run)
 {
-	uint64_t skipped = gpa - view->gpa;
-
-	*run = (struct gmem_run){
-		.gpa = gpa,
-		.size = view->size - skipped,
-		.offset = view->offset + skipped,
-		.tag = view->tag,
-		.host = view->host ? (void *)(uintptr_t)(view->host + skipped) : NULL,
-		.fd_offset = view->fd_offset + skipped,
-		.fd = view->fd,
-		.guest_memfd = view->guest_memfd,
-		.state = GMEM_SHARED,
-		.flags = view->flags,
-		.slot = view->slot,
-		.kind = view->kind,
-	};
+	gmem_view_run(view, gpa, view->size - (gpa - view->gpa), run);
 	if (view->kind == GMEM_KIND_RESERVED) {
 		run->offset = 0;
 		run->fd_offset = 0;
@@ -346,14 +329,11 @@ static void limit_to_state(const struct look *look, const struct section_view *v
 			   struct gmem_run *run)
 {
 	unsigned int shift = look->vm->caps.page_shift;
-	bool private;
 
-	if (!view->shadow)
-		return;
-	run->size = gmem_state_run(&view->shadow->state, run->offset >> shift, run->size >> shift,
-				   &private)
-		    << shift;
-	run->state = private ? GMEM_PRIVATE : GMEM_SHARED;
+	if (view->shadow)
+		run->size = gmem_shadow_run(view->shadow, run->offset >> shift, run->size >> shift,
+					    &run->state)
+			    << shift;
 }
 
 static int look_at_run(const struct look *look, uint64_t gpa, struct gmem_run *run)
@@ -423,9 +403,9 @@ int gmem_vm_next_section(struct gmem_vm *vm, uint64_t gpa, struct gmem_run *run)
 			continue;
 		fill_run(&view, view.gpa, run);
 		if (view.shadow)
-			run->state = gmem_state_query(&view.shadow->state,
-						      view.offset >> vm->caps.page_shift,
-						      view.size >> vm->caps.page_shift);
+			run->state = gmem_shadow_query(view.shadow,
+						       view.offset >> vm->caps.page_shift,
+						       view.size >> vm->caps.page_shift);
 	} while (!look_is_current(&look));
 	return rc;
 }

@@ -253,6 +253,46 @@ int gmem_backing_allocate(const struct backing *backing, const struct gmem_kerne
 	return rc;
 }
 
+/* FALLOC_FL_PUNCH_HOLE and FALLOC_FL_KEEP_SIZE, linux/falloc.h */
+#define PUNCH_AND_KEEP_SIZE 3
+
+static int discard_call(const struct backing *backing, const struct gmem_kernel *kernel,
+			uint64_t offset, uint64_t size)
+{
+	uint64_t address = backing->host + offset;
+	int rc;
+
+	if (backing->fd >= 0)
+		return gmem_kernel_fallocate(kernel, backing->fd, PUNCH_AND_KEEP_SIZE,
+					     backing->fd_offset + offset, size);
+	/* Kernel fact V3: DONTNEED frees nothing of a file, which REMOVE punches. */
+	if (backing->memory == GMEM_MEMORY_ANON)
+		return gmem_kernel_madvise(kernel, address, size, MADV_DONTNEED);
+	rc = gmem_kernel_madvise(kernel, address, size, MADV_REMOVE);
+	/* Huge pages of the caller's may be mapped private: then there is no file to punch. */
+	if (rc == -EACCES && backing->memory == GMEM_MEMORY_HUGETLB)
+		rc = gmem_kernel_madvise(kernel, address, size, MADV_DONTNEED);
+	return rc;
+}
+
+int gmem_backing_discard(const struct backing *backing, const struct gmem_kernel *kernel,
+			 uint64_t offset, uint64_t size, uint64_t *freed)
+{
+	uint64_t end = (offset + size) & ~(backing->page_size - 1);
+	int rc;
+
+	*freed = 0;
+	offset = round_up(offset, backing->page_size);
+	if (backing->memory == GMEM_MEMORY_DEVICE || offset >= end)
+		return 0;
+	do {
+		rc = discard_call(backing, kernel, offset, end - offset);
+	} while (rc == -EINTR);
+	if (!rc)
+		*freed = end - offset;
+	return rc;
+}
+
 void gmem_backing_release(struct backing *backing, const struct gmem_kernel *kernel, bool forked)
 {
 	if (backing->host && !backing->host_is_callers && (!forked || backing->inherited))

@@ -71,6 +71,13 @@ int gmem_backing_populate(const struct backing *backing, const struct gmem_kerne
 int gmem_backing_allocate(const struct backing *backing, const struct gmem_kernel *kernel,
 			  uint64_t offset, uint64_t size);
 
+/*
+ * Frees the memory of a part, which reads as zeros when it is next touched. Only whole pages of
+ * its own are (huge ones, perhaps); *freed is how many bytes those are. 0, or a negative errno.
+ */
+int gmem_backing_discard(const struct backing *backing, const struct gmem_kernel *kernel,
+			 uint64_t offset, uint64_t size, uint64_t *freed);
+
 /* Gives back all of it. forked: in a child, which has only what is inherited. */
 void gmem_backing_release(struct backing *backing, const struct gmem_kernel *kernel, bool forked);
 

@@ -16,21 +16,30 @@ static uint64_t claim_low(const struct claim *claim)
 	return claim->ranges[0].gpa;
 }
 
-static uint64_t claim_end(const struct claim *claim)
+/* From the first address to the last, with what is between its ranges. */
+static struct gmem_range claim_extent(const struct claim *claim)
 {
 	const struct gmem_range *last = &claim->ranges[claim->count - 1];
+	uint64_t low = claim_low(claim);
 
-	return last->gpa + last->size;
+	return (struct gmem_range){ .gpa = low, .size = last->gpa + last->size - low };
 }
 
-static bool lists_overlap(const struct claim *a, const struct claim *b)
+/* Whether they have a block in common; mask is its size less 1. */
+static bool ranges_meet(const struct gmem_range *one, const struct gmem_range *other, uint64_t mask)
+{
+	return (one->gpa & ~mask) <= ((other->gpa + other->size - 1) | mask) &&
+	       (other->gpa & ~mask) <= ((one->gpa + one->size - 1) | mask);
+}
+
+static bool lists_meet(const struct claim *a, const struct claim *b, uint64_t mask)
 {
 	uint64_t i = 0, k = 0;
 
 	while (i < a->count && k < b->count) {
 		const struct gmem_range *one = &a->ranges[i], *other = &b->ranges[k];
 
-		if (ranges_overlap(one->gpa, one->size, other->gpa, other->size))
+		if (ranges_meet(one, other, mask))
 			return true;
 		if (one->gpa < other->gpa)
 			i++;
@@ -40,22 +49,24 @@ static bool lists_overlap(const struct claim *a, const struct claim *b)
 	return false;
 }
 
-static bool claims_overlap(const struct claim *a, const struct claim *b)
+static bool claims_meet(const struct claim *a, const struct claim *b, uint64_t mask)
 {
+	struct gmem_range one, other;
+
 	if (!a->count || !b->count)
 		return false;
-	if (claim_low(a) >= claim_end(b) || claim_low(b) >= claim_end(a))
-		return false;
-	return lists_overlap(a, b);
+	one = claim_extent(a);
+	other = claim_extent(b);
+	return ranges_meet(&one, &other, mask) && lists_meet(a, b, mask);
 }
 
-/* Somebody who came earlier, at work or waiting, has some of its addresses. */
-static bool has_to_wait(const struct claim *claim)
+/* Somebody who came earlier, at work or waiting, has some of its blocks. */
+static bool has_to_wait(const struct claims *claims, const struct claim *claim)
 {
 	const struct claim *earlier;
 
 	for (earlier = claim->previous; earlier; earlier = earlier->previous) {
-		if (claims_overlap(earlier, claim))
+		if (claims_meet(earlier, claim, claims->block_mask))
 			return true;
 	}
 	return false;
@@ -116,14 +127,24 @@ static void unlink_claim(struct claims *claims, struct claim *claim)
 		claims->newest = claim->previous;
 }
 
+void gmem_claims_set_block(struct gmem_vm *vm, uint64_t size)
+{
+	struct claims *claims = &vm->claims;
+
+	pthread_mutex_lock(&claims->lock);
+	claims->block_mask = size ? size - 1 : 0;
+	pthread_mutex_unlock(&claims->lock);
+}
+
 /* With the lock held. True: granted. Else turn is what it was when that was found out. */
 static bool try_grant(struct claims *claims, struct claim *claim, uint32_t *turn)
 {
 	*turn = atomic_load_explicit(&claims->turn, memory_order_relaxed);
-	if (has_to_wait(claim))
+	if (has_to_wait(claims, claim))
 		return false;
 	claim->granted = true;
-	count_claim(claims, claim, 1);
+	if (!claim->lets_pins)
+		count_claim(claims, claim, 1);
 	return true;
 }
 
@@ -133,7 +154,7 @@ static void give_up(struct gmem_vm *vm, struct claim *claim)
 
 	pthread_mutex_lock(&claims->lock);
 	unlink_claim(claims, claim);
-	if (claim->granted)
+	if (claim->granted && !claim->lets_pins)
 		count_claim(claims, claim, -1u);
 	atomic_fetch_add_explicit(&claims->turn, 1, memory_order_seq_cst);
 	pthread_mutex_unlock(&claims->lock);
@@ -171,8 +192,8 @@ static int wait_for_grant(struct gmem_vm *vm, struct claim *claim, uint32_t turn
 	return 0;
 }
 
-int gmem_claim_take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
-		    uint64_t count, struct wait *wait)
+static int take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
+		uint64_t count, struct wait *wait)
 {
 	struct claims *claims = &vm->claims;
 	uint32_t turn = 0;
@@ -192,6 +213,20 @@ int gmem_claim_take(struct gmem_vm *vm, struct claim *claim, const struct gmem_r
 	if (mine)
 		return -EDEADLK;
 	return granted ? 0 : wait_for_grant(vm, claim, turn, wait);
+}
+
+int gmem_claim_take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
+		    uint64_t count, struct wait *wait)
+{
+	claim->lets_pins = false;
+	return take(vm, claim, ranges, count, wait);
+}
+
+int gmem_claim_take_quietly(struct gmem_vm *vm, struct claim *claim,
+			    const struct gmem_range *ranges, uint64_t count, struct wait *wait)
+{
+	claim->lets_pins = true;
+	return take(vm, claim, ranges, count, wait);
 }
 
 void gmem_claim_release(struct gmem_vm *vm, struct claim *claim)
@@ -238,7 +273,7 @@ bool gmem_claim_covers(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t
 	pthread_mutex_lock(&claims->lock);
 	*seen = atomic_load_explicit(&claims->turn, memory_order_relaxed);
 	for (claim = claims->oldest; claim && !found; claim = claim->next)
-		found = claim->granted && claims_overlap(claim, &wanted);
+		found = claim->granted && !claim->lets_pins && claims_meet(claim, &wanted, 0);
 	pthread_mutex_unlock(&claims->lock);
 	return found;
 }

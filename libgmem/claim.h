@@ -6,6 +6,10 @@
  * none, so that waiting never goes in a circle, and a thread has one claim at most: a callback of
  * an operation that starts another gets -EDEADLK.
  *
+ * Where listeners have a granularity, claims have whole blocks of it: whether such a listener has a
+ * block depends on all its pages, so operations on two of them must not be at work at once. Pins
+ * still look for the very addresses.
+ *
  * A granted claim is also what pins look for (pin_table.h). A new pin and a new claim of the same
  * page never miss each other, because each writes first and looks afterwards:
  *
@@ -29,12 +33,19 @@ struct claim {
 	uint64_t count;                  /* of ranges; 0: at work, but nowhere */
 	uintptr_t thread;
 	bool granted;
+	bool lets_pins; /* pages stay as they are: only other claims are kept out */
 };
 
 /* 0; -EDEADLK (this thread has one), -EAGAIN (waiting was to end). No message is sent. */
 int gmem_claim_take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
 		    uint64_t count, struct wait *wait);
+/* The same for an operation that changes no page. */
+int gmem_claim_take_quietly(struct gmem_vm *vm, struct claim *claim,
+			    const struct gmem_range *ranges, uint64_t count, struct wait *wait);
 void gmem_claim_release(struct gmem_vm *vm, struct claim *claim);
+
+/* The size of a block, a power of two or 0, from whoever has claimed all addresses. */
+void gmem_claims_set_block(struct gmem_vm *vm, uint64_t size);
 
 /* Whether this thread is at work. */
 bool gmem_claim_is_mine(struct gmem_vm *vm);

@@ -20,6 +20,7 @@ struct claims {
 	pthread_mutex_t lock; /* of the list; held for as long as it takes to walk it */
 	struct claim *oldest;
 	struct claim *newest;
+	uint64_t block_mask; /* claims have whole blocks of this size less 1, against each other */
 	_Atomic uint32_t waiting; /* who sleep on turn */
 	_Atomic uint32_t turn;    /* counts what somebody may be waiting for; a futex */
 	_Atomic uint32_t counts[CLAIM_COUNTS];

@@ -2,30 +2,38 @@
 /* Conversions as callers make them: judged, claimed, done, taken back, and reported. */
 #include "convert.h"
 
+#include "discard.h"
+#include "listen.h"
 #include "log.h"
+#include "probes.h"
 #include "range.h"
 
 #include <errno.h>
 #include <gmem/access.h>
 
-#define ALL_FLAGS (GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_NOWAIT | GMEM_CONVERT_TRUST_STATE)
+#define ALL_FLAGS                                                                                  \
+	(GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_NOWAIT | GMEM_CONVERT_TRUST_STATE |                  \
+	 GMEM_CONVERT_KEEP | GMEM_CONVERT_FREE_HUGETLB)
 
 static const char *state_name(uint32_t state)
 {
 	return state == GMEM_PRIVATE ? "private" : "shared";
 }
 
-static int check_request(const struct gmem_vm *vm, const char *function, uint32_t to,
-			 uint32_t flags)
+static int check_flags(const struct gmem_vm *vm, const char *function, uint32_t flags)
+{
+	if (!(flags & ~ALL_FLAGS))
+		return 0;
+	log_error(vm->ctx, "%s: flags are %#x, of which %#x are none of GMEM_CONVERT_*", function,
+		  flags, flags & ~ALL_FLAGS);
+	return -EINVAL;
+}
+
+static int check_request(const struct gmem_vm *vm, const char *function, uint32_t to)
 {
 	if (to != GMEM_PRIVATE && to != GMEM_SHARED) {
 		log_error(vm->ctx, "%s: to is %u; it must be GMEM_PRIVATE or GMEM_SHARED", function,
 			  to);
-		return -EINVAL;
-	}
-	if (flags & ~ALL_FLAGS) {
-		log_error(vm->ctx, "%s: flags are %#x, of which %#x are none of GMEM_CONVERT_*",
-			  function, flags, flags & ~ALL_FLAGS);
 		return -EINVAL;
 	}
 	if (to == GMEM_PRIVATE && !vm_has_private(vm)) {
@@ -35,6 +43,11 @@ static int check_request(const struct gmem_vm *vm, const char *function, uint32_
 	return 0;
 }
 
+static bool is_quiet(const struct conversion *conversion)
+{
+	return conversion->flags & CONVERT_QUIETLY;
+}
+
 static int check_range(const struct conversion *conversion, uint64_t index, uint64_t *end)
 {
 	const struct gmem_vm *vm = conversion->vm;
@@ -42,6 +55,8 @@ static int check_range(const struct conversion *conversion, uint64_t index, uint
 
 	if (!range_is_valid(range->gpa, range->size) ||
 	    !range_is_aligned(range->gpa, range->size, vm->caps.page_size)) {
+		if (is_quiet(conversion))
+			return -EINVAL;
 		log_debug(vm->ctx,
 			  "%s: gpa %#llx, %#llx bytes; both must be multiples of the page size "
 			  "%#llx, and the range must not be empty and end below 2^64",
@@ -72,7 +87,7 @@ static int check_ranges(const struct conversion *conversion)
 }
 
 /* Conversion of what can no longer be read makes other bytes of it: SNP and TDX guests' do. */
-static bool destroys_contents(const struct gmem_vm *vm)
+bool gmem_convert_destroys(const struct gmem_vm *vm)
 {
 	if (!vm_has_private(vm))
 		return false;
@@ -99,7 +114,7 @@ static int prepare_rollback(const struct conversion *conversion, struct rollback
 	struct plan_run run;
 
 	rollback->count = 0;
-	if (destroys_contents(vm)) {
+	if (gmem_convert_destroys(vm)) {
 		log_error(vm->ctx,
 			  "%s: GMEM_CONVERT_ROLLBACK: converting back would destroy what the pages "
 			  "hold; a VM of which that is not so says its type with "
@@ -138,8 +153,13 @@ static int roll_back_run(struct conversion *conversion, const struct plan_run *r
 	plan.ranges = &range;
 	plan.count = 1;
 	plan.to = opposite(plan.to);
-	while (!rc && gmem_plan_next(&plan, PLAN_WRONG, &position, &part))
+	while (!rc && gmem_plan_next(&plan, PLAN_WRONG, &position, &part)) {
+		if (conversion->heard && plan.to == GMEM_PRIVATE)
+			gmem_convert_tell_run(conversion, &part, GMEM_EVENT_REMOVE);
 		rc = gmem_convert_back(conversion, &part);
+		if (rc && conversion->heard && plan.to == GMEM_PRIVATE)
+			gmem_convert_tell_run(conversion, &part, GMEM_EVENT_ADD);
+	}
 	return rc;
 }
 
@@ -161,19 +181,41 @@ static void roll_back(struct conversion *conversion, const struct rollback *roll
 	}
 }
 
-/* Apart from convert_claimed(), for what it takes of the stack. */
+/* Listeners first: they let go of what is to be private. */
+static int begin_commit(struct conversion *conversion)
+{
+	int rc = 0;
+
+	conversion->report.stage = GMEM_STAGE_PREPARE;
+	if (conversion->heard && conversion->plan.to == GMEM_PRIVATE)
+		rc = gmem_convert_tell_before(conversion);
+	if (!rc)
+		conversion->report.stage = GMEM_STAGE_COMMIT;
+	return rc;
+}
+
+/* And they get back what is not private after all. */
+static int end_commit(struct conversion *conversion, int error)
+{
+	if (error && conversion->heard && conversion->plan.to == GMEM_PRIVATE)
+		gmem_convert_tell_back(conversion);
+	return error;
+}
+
+/* With rollback; apart from the rest for what it takes of the stack. */
 static __attribute__((noinline)) int commit_or_roll_back(struct conversion *conversion)
 {
 	struct rollback rollback;
 	int rc = prepare_rollback(conversion, &rollback);
 
+	if (!rc)
+		rc = begin_commit(conversion);
 	if (rc)
 		return rc;
-	conversion->report.stage = GMEM_STAGE_COMMIT;
 	rc = gmem_convert_commit(conversion);
 	if (rc)
 		roll_back(conversion, &rollback);
-	return rc;
+	return end_commit(conversion, rc);
 }
 
 static int refused(struct conversion *conversion, const struct plan_obstacle *obstacle, int error)
@@ -186,6 +228,8 @@ static int refused(struct conversion *conversion, const struct plan_obstacle *ob
 		report->tag = view->tag;
 		report->offset = view->offset + (obstacle->gpa - view->gpa);
 	}
+	if (is_quiet(conversion))
+		return error;
 	log_debug(conversion->vm->ctx, "%s: gpa %#llx cannot be made %s: there is %s%s%s",
 		  conversion->function, (unsigned long long)obstacle->gpa,
 		  state_name(conversion->plan.to), obstacle->reason,
@@ -203,15 +247,19 @@ static __attribute__((noinline)) int check_and_commit(struct conversion *convers
 		return refused(conversion, &obstacle, rc);
 	if (conversion->flags & GMEM_CONVERT_ROLLBACK)
 		return commit_or_roll_back(conversion);
-	conversion->report.stage = GMEM_STAGE_COMMIT;
-	return gmem_convert_commit(conversion);
+	rc = begin_commit(conversion);
+	if (rc)
+		return rc;
+	return end_commit(conversion, gmem_convert_commit(conversion));
 }
 
 static int convert_claimed(struct conversion *conversion)
 {
 	struct plan_run run;
 
-	if (conversion->flags & (GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_TRUST_STATE) ||
+	conversion->heard = gmem_listen_is_on(conversion->vm, GMEM_LISTEN_CONVERT);
+	if (conversion->heard ||
+	    conversion->flags & (GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_TRUST_STATE) ||
 	    !gmem_plan_is_one_run(&conversion->plan, &run))
 		return check_and_commit(conversion);
 	conversion->report.stage = GMEM_STAGE_COMMIT;
@@ -257,7 +305,7 @@ static int claim_failed(const struct conversion *conversion, int error)
 	return error;
 }
 
-static int run_conversion(struct conversion *conversion)
+static int run_conversion(struct conversion *conversion, bool *full)
 {
 	struct gmem_report *report = &conversion->report;
 	int rc;
@@ -269,8 +317,10 @@ static int run_conversion(struct conversion *conversion)
 		return claim_failed(conversion, rc);
 	report->stage = GMEM_STAGE_PLAN;
 	rc = convert_claimed(conversion);
-	if (rc && report->stage == GMEM_STAGE_COMMIT)
+	if (rc && report->stage >= GMEM_STAGE_COMMIT)
 		report_first_wrong(conversion);
+	if (report->stage >= GMEM_STAGE_COMMIT)
+		*full = gmem_convert_discard(conversion);
 	gmem_claim_release(conversion->vm, &conversion->claim);
 	return rc;
 }
@@ -305,7 +355,7 @@ static void finish(struct conversion *conversion, int error, struct gmem_report 
 		own->stage = GMEM_STAGE_DONE;
 		own->kernel_error = 0;
 		own->gpa = own->size = own->tag = own->offset = 0;
-	} else if (error == -EAGAIN) {
+	} else if (error == -EAGAIN && !is_quiet(conversion)) {
 		log_debug(
 			conversion->vm->ctx,
 			"%s: gpa %#llx, %#llx bytes (tag %#llx, offset %#llx) could not be made %s: %s; "
@@ -339,21 +389,53 @@ static void conversion_init(struct conversion *conversion, struct gmem_vm *vm, c
 	wait_init(&conversion->wait, vm, &conversion->report,
 		  flags & GMEM_CONVERT_NOWAIT || !vm->config.deadline_ns);
 	conversion->in_use = false;
+	conversion->heard = false;
 }
 
-static int convert(struct gmem_vm *vm, const char *function, const struct gmem_range *ranges,
-		   uint64_t count, uint32_t to, uint32_t flags, struct gmem_report *report)
+/* What conversions have put off is too much; who has no time leaves it to the next. */
+static void flush(struct conversion *conversion)
+{
+	if (!conversion->wait.never)
+		(void)gmem_discard_flush(conversion->vm, &conversion->wait);
+}
+
+static void count_conversion(struct conversion *conversion, int error)
+{
+	struct counters *counters = &conversion->vm->counters;
+	const struct gmem_report *report = &conversion->report;
+
+	count(&counters->conversions, 1);
+	count(&counters->conversions_failed, error != 0);
+	count(conversion->plan.to == GMEM_PRIVATE ? &counters->bytes_private
+						  : &counters->bytes_shared,
+	      report->converted);
+	count(&counters->ioctls, report->ioctls);
+	count(&counters->retries, report->retries);
+}
+
+int gmem_convert(struct gmem_vm *vm, const char *function, const struct gmem_range *ranges,
+		 uint64_t count, uint32_t to, uint32_t flags, struct gmem_report *report,
+		 bool *later)
 {
 	struct conversion conversion;
+	bool full = false;
 	int rc;
 
 	conversion_init(&conversion, vm, function, ranges, count, to, flags);
-	rc = check_request(vm, function, to, flags);
+	PROBE4(convert_start, vm->fd, ranges->gpa, ranges->size, to);
+	rc = check_request(vm, function, to);
 	if (!rc)
 		rc = check_ranges(&conversion);
 	if (!rc && !is_done_already(&conversion))
-		rc = run_conversion(&conversion);
+		rc = run_conversion(&conversion, &full);
 	finish(&conversion, rc, report);
+	count_conversion(&conversion, rc);
+	PROBE5(convert_done, vm->fd, rc, conversion.report.converted, conversion.report.ioctls,
+	       conversion.report.waited_ns);
+	if (later)
+		*later = conversion.wait.later;
+	if (full)
+		flush(&conversion);
 	return rc;
 }
 
@@ -371,9 +453,11 @@ int gmem_vm_convert(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t to
 	const struct gmem_range range = { .gpa = gpa, .size = size };
 	int rc = gmem_vm_check(vm, "gmem_vm_convert");
 
+	if (!rc)
+		rc = check_flags(vm, "gmem_vm_convert", flags);
 	if (rc)
 		return refuse(report, rc);
-	return convert(vm, "gmem_vm_convert", &range, 1, to, flags, report);
+	return gmem_convert(vm, "gmem_vm_convert", &range, 1, to, flags, report, NULL);
 }
 
 int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range *ranges, size_t count,
@@ -381,6 +465,8 @@ int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range *ranges, 
 {
 	int rc = gmem_vm_check(vm, "gmem_vm_convert_ranges");
 
+	if (!rc)
+		rc = check_flags(vm, "gmem_vm_convert_ranges", flags);
 	if (rc)
 		return refuse(report, rc);
 	if (!ranges || !count) {
@@ -388,5 +474,5 @@ int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range *ranges, 
 			  ranges ? "count is 0; there must be a range" : "ranges is NULL");
 		return refuse(report, -EINVAL);
 	}
-	return convert(vm, "gmem_vm_convert_ranges", ranges, count, to, flags, report);
+	return gmem_convert(vm, "gmem_vm_convert_ranges", ranges, count, to, flags, report, NULL);
 }

@@ -18,6 +18,7 @@ struct conversion {
 	struct wait wait;
 	struct claim claim;
 	bool in_use; /* some page was, and is for a second look */
+	bool heard;  /* listeners are to be told */
 };
 
 /*
@@ -28,7 +29,46 @@ int gmem_convert_commit(struct conversion *conversion);
 /* The same of a plan that is one run. */
 int gmem_convert_one_run(struct conversion *conversion, const struct plan_run *run);
 
+/* Tells listeners that pages will be private. 0, or -ECANCELED: then nobody has been told. */
+int gmem_convert_tell_before(struct conversion *conversion);
+/* Tells them of the pages that did not turn private after all. */
+void gmem_convert_tell_back(struct conversion *conversion);
+/* Tells them anyway of a run that is to turn private again, or to stay shared after all. */
+void gmem_convert_tell_run(struct conversion *conversion, const struct plan_run *run,
+			   uint32_t event);
+/*
+ * The kernel made a part of a run shared: the shadow follows, and listeners are told page run by
+ * page run. 0, or -ECANCELED: from the run that was refused on pages are private again, or shared
+ * where contents would have been destroyed.
+ */
+int gmem_convert_tell_after(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
+			    uint64_t size);
+
+/* What these take of each other. */
+bool gmem_convert_destroys(const struct gmem_vm *vm);
+int gmem_convert_call(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
+		      uint64_t size, uint32_t to, uint64_t *stuck);
+/* In a section; returns the bytes whose state it changed. */
+uint64_t gmem_convert_set(const struct conversion *conversion, const struct section_view *view,
+			  uint64_t gpa, uint64_t size, uint32_t to);
+void gmem_convert_report_place(struct conversion *conversion, const struct section_view *view,
+			       uint64_t gpa, uint64_t size);
+
+/* Frees the side that is no longer seen of what was converted. True: flush what was put off. */
+bool gmem_convert_discard(struct conversion *conversion);
+
 /* Converts pages of one run that belong to this conversion alone back, without waiting. */
 int gmem_convert_back(struct conversion *conversion, const struct plan_run *run);
+
+/* Not for callers: what a guest can cause is not logged, because whoever asks will. */
+#define CONVERT_QUIETLY (1u << 31)
+
+/*
+ * All of gmem_vm_convert() but its check of vm. later (may be NULL): the retry policy said
+ * GMEM_RETRY_LATER.
+ */
+int gmem_convert(struct gmem_vm *vm, const char *function, const struct gmem_range *ranges,
+		 uint64_t count, uint32_t to, uint32_t flags, struct gmem_report *report,
+		 bool *later);
 
 #endif /* GMEM_CONVERT_PRIVATE_H */

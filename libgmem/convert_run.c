@@ -4,6 +4,7 @@
  * follows what the kernel did.
  */
 #include "convert.h"
+#include "exits.h"
 #include "log.h"
 #include "pin_table.h"
 #include "range.h"
@@ -69,8 +70,8 @@ static int call_file(const struct gmem_vm *vm, const struct plan_run *run, uint6
 }
 
 /* Tells the kernel of a part of a run. stuck is where it says EAGAIN for. */
-static int call_kernel(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
-		       uint64_t size, uint32_t to, uint64_t *stuck)
+int gmem_convert_call(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
+		      uint64_t size, uint32_t to, uint64_t *stuck)
 {
 	const struct gmem_vm *vm = conversion->vm;
 
@@ -81,13 +82,13 @@ static int call_kernel(struct conversion *conversion, const struct plan_run *run
 	return call_file(vm, run, gpa, size, to, stuck);
 }
 
-static uint64_t set_section(const struct conversion *conversion, const struct section_view *view,
-			    uint64_t gpa, uint64_t size, uint32_t to)
+uint64_t gmem_convert_set(const struct conversion *conversion, const struct section_view *view,
+			  uint64_t gpa, uint64_t size, uint32_t to)
 {
 	unsigned int shift = conversion->plan.page_shift;
 	uint64_t offset = view->offset + (gpa - view->gpa);
 
-	return gmem_state_set(&view->region->shadow->state, offset >> shift, size >> shift,
+	return gmem_state_set(&region_shadow(view->region)->state, offset >> shift, size >> shift,
 			      to == GMEM_PRIVATE)
 	       << shift;
 }
@@ -101,11 +102,11 @@ static uint64_t set_states(const struct conversion *conversion, const struct pla
 
 	for (; size; gpa += part, size -= part) {
 		if (gpa < view.gpa || gpa - view.gpa >= view.size)
-			gmem_plan_look(conversion->plan.table, gpa, &view);
+			gmem_layout_look(conversion->plan.table, gpa, &view);
 		part = view.gpa + view.size - gpa;
 		if (part > size)
 			part = size;
-		changed += set_section(conversion, &view, gpa, part, to);
+		changed += gmem_convert_set(conversion, &view, gpa, part, to);
 	}
 	return changed;
 }
@@ -117,8 +118,14 @@ static struct section_view section_at(const struct conversion *conversion,
 	struct section_view view = run->first;
 
 	if (gpa - view.gpa >= view.size)
-		gmem_plan_look(conversion->plan.table, gpa, &view);
+		gmem_layout_look(conversion->plan.table, gpa, &view);
 	return view;
+}
+
+/* A guest may ask again and again for what the kernel has no memory for. */
+static bool may_log(const struct conversion *conversion)
+{
+	return !(conversion->flags & CONVERT_QUIETLY) || gmem_exit_guard_may_log(conversion->vm);
 }
 
 static int kernel_failed(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
@@ -128,6 +135,8 @@ static int kernel_failed(struct conversion *conversion, const struct plan_run *r
 	const struct gmem_vm *vm = conversion->vm;
 
 	conversion->report.kernel_error = error;
+	if (!may_log(conversion))
+		return error == -ENOMEM ? -ENOMEM : -EIO;
 	log_error(
 		vm->ctx,
 		"VM descriptor %d: making gpa %#llx, %#llx bytes (region \"%s\", offset %#llx) %s "
@@ -156,16 +165,15 @@ static uint64_t free_of_pins(const struct conversion *conversion, uint64_t gpa, 
 }
 
 /* What is reported, and shown to the retry callback, as in the way. */
-static void report_place(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
-			 uint64_t size)
+void gmem_convert_report_place(struct conversion *conversion, const struct section_view *view,
+			       uint64_t gpa, uint64_t size)
 {
-	const struct section_view view = section_at(conversion, run, gpa);
 	struct gmem_report *report = &conversion->report;
 
 	report->gpa = gpa;
 	report->size = size;
-	report->tag = view.tag;
-	report->offset = view.offset + (gpa - view.gpa);
+	report->tag = view->tag;
+	report->offset = view->offset + (gpa - view->gpa);
 }
 
 /*
@@ -176,17 +184,19 @@ static int insist_on_call(struct conversion *conversion, const struct plan_run *
 			  uint64_t size, uint64_t *stuck)
 {
 	int before = conversion->report.kernel_error, rc;
+	struct section_view view;
 	enum verdict verdict;
 
 	for (;;) {
-		rc = call_kernel(conversion, run, gpa, size, conversion->plan.to, stuck);
+		rc = gmem_convert_call(conversion, run, gpa, size, conversion->plan.to, stuck);
 		if (rc != -EINTR && (rc != -EAGAIN || can_be_in_use(conversion))) {
 			/* What was got over is not what stops us later. */
 			conversion->report.kernel_error = before;
 			return rc;
 		}
+		view = section_at(conversion, run, gpa);
 		conversion->report.kernel_error = rc;
-		report_place(conversion, run, gpa, size);
+		gmem_convert_report_place(conversion, &view, gpa, size);
 		verdict = rc == -EINTR ? gmem_wait_interrupted(&conversion->wait)
 				       : gmem_wait_for_page(&conversion->wait, NULL, 0);
 		if (verdict != VERDICT_AGAIN)
@@ -206,9 +216,11 @@ static int convert_part(struct conversion *conversion, const struct plan_run *ru
 
 	switch (rc) {
 	case 0:
+		*stuck = gpa + size;
+		if (conversion->heard && !to_private(conversion))
+			return gmem_convert_tell_after(conversion, run, gpa, size);
 		conversion->report.converted +=
 			set_states(conversion, run, gpa, size, conversion->plan.to);
-		*stuck = gpa + size;
 		return 0;
 	case -EAGAIN:
 		conversion->report.kernel_error = rc;
@@ -301,6 +313,7 @@ static enum verdict wait_for_page(struct conversion *conversion, uint64_t gpa)
 /* Tries one page until it is converted, or the policy says otherwise. */
 static int insist_on_page(struct conversion *conversion, const struct plan_run *page)
 {
+	struct section_view view;
 	int rc;
 
 	for (;;) {
@@ -308,7 +321,8 @@ static int insist_on_page(struct conversion *conversion, const struct plan_run *
 		rc = convert_run(conversion, page);
 		if (rc || !conversion->in_use)
 			break;
-		report_place(conversion, page, page->gpa, page->size);
+		view = section_at(conversion, page, page->gpa);
+		gmem_convert_report_place(conversion, &view, page->gpa, page->size);
 		switch (wait_for_page(conversion, page->gpa)) {
 		case VERDICT_STOP:
 			return -EAGAIN;
@@ -371,7 +385,7 @@ int gmem_convert_back(struct conversion *conversion, const struct plan_run *run)
 
 	/* The policy has said its word; what was converted must not stay for a signal's sake. */
 	do {
-		rc = call_kernel(conversion, run, run->gpa, run->size, from, &stuck);
+		rc = gmem_convert_call(conversion, run, run->gpa, run->size, from, &stuck);
 	} while (rc == -EINTR);
 	if (rc)
 		return rc;

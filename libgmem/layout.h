@@ -26,6 +26,9 @@ void gmem_layout_clear(struct layout *layout);
 /* NULL is ignored. */
 void gmem_layout_free(struct layout *layout);
 
+/* Shows readers the same layout again: something that they keep of regions has changed. */
+void gmem_layout_republish(struct layout *layout);
+
 uint32_t gmem_layout_slots_used(const struct layout *layout);
 
 /*

@@ -4,6 +4,8 @@
  * none. What goes is taken away first, then flags change, then what comes is added.
  */
 #include "layout.h"
+#include "layout_tell.h"
+#include "listen.h"
 #include "log.h"
 #include "memslot.h"
 #include "range.h"
@@ -352,6 +354,13 @@ static uint32_t count_slots(const struct gmem_vm *vm, const struct section_list 
 	return slots;
 }
 
+void gmem_layout_republish(struct layout *layout)
+{
+	pthread_mutex_lock(&layout->lock);
+	gmem_layout_table_publish(&layout->table, &layout->sections);
+	pthread_mutex_unlock(&layout->lock);
+}
+
 /* Shows readers the new list. */
 static void publish(struct commit *commit)
 {
@@ -378,28 +387,81 @@ static void let_go_of_old(struct commit *commit)
 	gmem_section_list_free(&commit->old);
 }
 
-static int commit_locked(struct commit *commit, const struct step *steps, uint32_t count,
-			 bool numbered)
+/*
+ * The kernel's part. 0, or the layout is as it was; or it is what the kernel has, where that could
+ * not go back, and *stuck says so.
+ */
+static int do_actions(struct commit *commit, uint32_t *stuck)
 {
-	uint32_t stuck = 0;
 	bool paused;
-	int rc = edit(commit, steps, count, numbered);
+	int rc = pause_vcpus(commit, &paused);
 
-	if (!rc)
-		rc = plan(commit);
-	if (!rc)
-		rc = pause_vcpus(commit, &paused);
 	if (rc)
 		return rc;
-	rc = run_actions(commit, &stuck);
-	if (rc && stuck)
-		keep_what_is_stuck(commit, stuck);
-	if (!rc || stuck)
+	rc = run_actions(commit, stuck);
+	if (rc && *stuck)
+		keep_what_is_stuck(commit, *stuck);
+	if (!rc || *stuck)
 		publish(commit);
 	/* Only now: whoever handles a vCPU's next exit must find the layout that it ran on. */
 	if (paused)
 		commit->vm->config.resume(commit->vm->config.closure->opaque);
+	return rc;
+}
+
+/*
+ * Makes the layout what it was before; -ECANCELED even if that fails, and then it is as it is.
+ * wanted is what listeners would have heard of, had they not refused.
+ */
+static int revert(struct commit *commit, const struct section_list *wanted)
+{
+	struct commit back = { .vm = commit->vm, .layout = commit->layout };
+	uint32_t stuck = 0;
+	int rc = gmem_section_list_copy(&back.next, &commit->old, 0);
+
+	if (!rc)
+		rc = plan(&back);
+	if (!rc)
+		rc = do_actions(&back, &stuck);
+	if (rc)
+		log_error(
+			commit->vm->ctx,
+			"VM descriptor %d: a listener refused a change of the layout, which could "
+			"not be taken back (%s) and stays",
+			commit->vm->fd, gmem_error_name(rc));
+	gmem_layout_tell_back(commit->vm, &commit->old, wanted, &commit->layout->sections);
+	let_go_of_old(&back);
+	gmem_section_list_free(&back.next);
+	free(back.actions);
+	return -ECANCELED;
+}
+
+static int commit_locked(struct commit *commit, const struct step *steps, uint32_t count,
+			 bool numbered)
+{
+	struct section_list wanted = { 0 };
+	uint32_t stuck = 0;
+	int rc = edit(commit, steps, count, numbered);
+
+	if (!rc)
+		rc = plan(commit);
+	/* For listeners, after the change, when next is gone. */
+	if (!rc && gmem_listen_is_on(commit->vm, GMEM_LISTEN_LAYOUT) &&
+	    gmem_section_list_copy(&wanted, &commit->next, 0))
+		rc = no_memory(commit->vm, "a list of sections");
+	if (!rc)
+		rc = gmem_layout_tell_going(commit->vm, &commit->layout->sections, &wanted);
+	if (!rc) {
+		rc = do_actions(commit, &stuck);
+		if (rc)
+			gmem_layout_tell_back(commit->vm,
+					      stuck ? &commit->old : &commit->layout->sections,
+					      &wanted, &commit->layout->sections);
+		else if (gmem_layout_tell_coming(commit->vm, &commit->old, &wanted))
+			rc = revert(commit, &wanted);
+	}
 	let_go_of_old(commit);
+	gmem_section_list_free(&wanted);
 	return rc;
 }
 

@@ -37,23 +37,68 @@ void gmem_layout_table_release(struct layout_table *table, const struct gmem_ker
 	table->copies = NULL;
 }
 
-static void store_entry(struct layout_entry *entry, const struct section *section)
+void gmem_section_view(const struct section *section, struct section_view *view)
 {
 	struct gmem_region *region = section->region;
 
-	store(&entry->gpa, section->gpa);
-	store(&entry->size, section->size);
-	store(&entry->offset, section->offset);
-	store(&entry->host, section_host(section));
-	store(&entry->shadow, region ? region->shadow : NULL);
-	store(&entry->flags, section->flags);
-	store(&entry->kind, section_kind(section));
-	store(&entry->tag, region ? region->config.tag : 0);
-	store(&entry->fd_offset, region ? region->host->fd_offset + section->offset : 0);
-	store(&entry->fd, region ? region->host->fd : -1);
-	store(&entry->guest_memfd, region ? region->guest.fd : -1);
-	store(&entry->slot, section->slot);
-	store(&entry->region, region);
+	*view = (struct section_view){
+		.gpa = section->gpa,
+		.size = section->size,
+		.offset = section->offset,
+		.host = section_host(section),
+		.tag = region ? region->config.tag : 0,
+		.fd_offset = region ? region->host->fd_offset + section->offset : 0,
+		.shadow = region ? region_shadow(region) : NULL,
+		.region = region,
+		.fd = region ? region->host->fd : -1,
+		.guest_memfd = region ? region->guest.fd : -1,
+		.flags = section->flags,
+		.slot = section->slot,
+		.kind = section_kind(section),
+		.can_be_private = region && region_can_be_private(region),
+	};
+}
+
+void gmem_view_run(const struct section_view *view, uint64_t gpa, uint64_t size,
+		   struct gmem_run *run)
+{
+	uint64_t skipped = gpa - view->gpa;
+
+	*run = (struct gmem_run){
+		.gpa = gpa,
+		.size = size,
+		.offset = view->offset + skipped,
+		.tag = view->tag,
+		.host = view->host ? (void *)(uintptr_t)(view->host + skipped) : NULL,
+		.fd_offset = view->fd_offset + skipped,
+		.fd = view->fd,
+		.guest_memfd = view->guest_memfd,
+		.state = GMEM_SHARED,
+		.flags = view->flags,
+		.slot = view->slot,
+		.kind = view->kind,
+	};
+}
+
+static void store_entry(struct layout_entry *entry, const struct section *section)
+{
+	struct section_view view;
+
+	gmem_section_view(section, &view);
+	store(&entry->gpa, view.gpa);
+	store(&entry->size, view.size);
+	store(&entry->offset, view.offset);
+	store(&entry->host, view.host);
+	store(&entry->shadow, view.shadow);
+	store(&entry->flags, view.flags);
+	store(&entry->kind, view.kind);
+	store(&entry->tag, view.tag);
+	store(&entry->fd_offset, view.fd_offset);
+	store(&entry->fd, view.fd);
+	store(&entry->guest_memfd, view.guest_memfd);
+	store(&entry->slot, view.slot);
+	store(&entry->region, view.region);
+	store(&entry->can_be_private, view.can_be_private);
 }
 
 /* Reserved ranges that overlap or touch are one for readers. */
@@ -157,6 +202,7 @@ static void load_entry(const struct layout_entry *entry, struct section_view *vi
 	view->guest_memfd = load(&entry->guest_memfd);
 	view->slot = load(&entry->slot);
 	view->region = load(&entry->region);
+	view->can_be_private = load(&entry->can_be_private);
 }
 
 bool gmem_layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
@@ -168,4 +214,16 @@ bool gmem_layout_table_find(const struct layout_table *table, uint64_t sequence,
 		return false;
 	load_entry(entry, view);
 	return layout_table_is_current(table, sequence);
+}
+
+bool gmem_layout_look(const struct layout_table *table, uint64_t gpa, struct section_view *view)
+{
+	uint64_t sequence;
+	bool found;
+
+	do {
+		sequence = layout_table_begin(table);
+		found = gmem_layout_table_find(table, sequence, gpa, view);
+	} while (!layout_table_is_current(table, sequence));
+	return found;
 }

@@ -29,7 +29,7 @@ struct section_view {
 	uint64_t host; /* of gpa; 0 where reserved */
 	uint64_t tag;
 	uint64_t fd_offset;          /* of gpa */
-	const struct shadow *shadow; /* NULL: always shared */
+	const struct shadow *shadow; /* NULL: always shared, none absent */
 	/* Alive while the section is mapped: for whoever has claimed a part of it. */
 	struct gmem_region *region;
 	int32_t fd;
@@ -37,6 +37,7 @@ struct section_view {
 	uint32_t flags;
 	uint32_t slot;
 	uint32_t kind;
+	bool can_be_private;
 };
 
 /*
@@ -61,6 +62,7 @@ struct layout_entry {
 	_Atomic int32_t guest_memfd;
 	_Atomic uint32_t slot;
 	_Atomic(struct gmem_region *) region;
+	_Atomic bool can_be_private;
 };
 
 struct layout_copy {
@@ -148,5 +150,15 @@ static inline const struct layout_entry *layout_table_lookup(const struct layout
  */
 bool gmem_layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
 			    struct section_view *view);
+
+/* What there is at an address, whole; false when there is nothing there or above. */
+bool gmem_layout_look(const struct layout_table *table, uint64_t gpa, struct section_view *view);
+
+/* What there is to know of a section that its writer has at hand. */
+void gmem_section_view(const struct section *section, struct section_view *view);
+
+/* A part of a section as the public struct; its state is for the caller to fill in. */
+void gmem_view_run(const struct section_view *view, uint64_t gpa, uint64_t size,
+		   struct gmem_run *run);
 
 #endif /* GMEM_LAYOUT_TABLE_H */

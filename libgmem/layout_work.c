@@ -4,6 +4,7 @@
  * and waits for pins of what it takes away, before the layout's lock is taken.
  */
 #include "claim.h"
+#include "discard.h"
 #include "layout.h"
 #include "log.h"
 #include "pin_table.h"
@@ -43,7 +44,7 @@ static int compare_ranges(const void *a, const void *b)
 	return (one->gpa > other->gpa) - (one->gpa < other->gpa);
 }
 
-/* Sorts, and makes one of those that overlap or touch. */
+/* Sorts them, of which there is one at least, and makes one of those that overlap or touch. */
 static void merge_ranges(struct work *work)
 {
 	uint64_t i, kept = 0;
@@ -59,7 +60,7 @@ static void merge_ranges(struct work *work)
 		else if (next_end > end)
 			last->size = next_end - last->gpa;
 	}
-	work->count = work->count ? kept + 1 : 0;
+	work->count = kept + 1;
 }
 
 static int no_memory(const struct work *work)
@@ -68,6 +69,12 @@ static int no_memory(const struct work *work)
 		  work->function, work->vm->fd);
 	return -ENOMEM;
 }
+
+/*
+ * Where no section is: what a change without guest addresses claims, so that it too is an operation
+ * at work, which listeners are not made or freed beside, and whose callbacks may start no other.
+ */
+static const struct gmem_range no_address = { .gpa = UINT64_MAX - 1, .size = 1 };
 
 static int collect_ranges(struct work *work, const struct step *steps, uint32_t count)
 {
@@ -83,6 +90,8 @@ static int collect_ranges(struct work *work, const struct step *steps, uint32_t 
 				.size = steps[i].size,
 			};
 	}
+	if (!work->count)
+		work->ranges[work->count++] = no_address;
 	merge_ranges(work);
 	return 0;
 }
@@ -143,12 +152,27 @@ static int wait_for_pins(struct work *work, const struct step *step)
 	return 0;
 }
 
+static bool takes_away(const struct step *step)
+{
+	return (step->kind == STEP_UNMAP || step->kind == STEP_UNMAP_ALIAS) && has_addresses(step);
+}
+
+/* What waits to be freed is freed before it has no address any more. */
+static void flush_discards(const struct work *work, const struct step *steps, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		if (takes_away(&steps[i]))
+			(void)gmem_discard_range(work->vm, steps[i].gpa, steps[i].size);
+	}
+}
+
 static bool is_pinned(const struct work *work, const struct step *step)
 {
 	struct gmem_range pinned;
 
-	return (step->kind == STEP_UNMAP || step->kind == STEP_UNMAP_ALIAS) &&
-	       has_addresses(step) && gmem_pin_table_find(work->vm, step->gpa, step->size, &pinned);
+	return takes_away(step) && gmem_pin_table_find(work->vm, step->gpa, step->size, &pinned);
 }
 
 /* Bad steps are refused at once, not after a wait for pins that are in their way. */
@@ -178,6 +202,8 @@ int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct st
 
 	if (!rc)
 		rc = drain_pins(&work, steps, count, numbered);
+	if (!rc)
+		flush_discards(&work, steps, count);
 	if (!rc)
 		rc = gmem_layout_do(vm, function, steps, count, numbered);
 	work_end(&work);

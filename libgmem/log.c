@@ -86,6 +86,7 @@ const char *gmem_error_name(int error)
 		NAME(EBADF);
 		NAME(EBADMSG);
 		NAME(EBUSY);
+		NAME(ECANCELED);
 		NAME(EDEADLK);
 		NAME(EEXIST);
 		NAME(EFAULT);
@@ -107,6 +108,7 @@ const char *gmem_error_name(int error)
 		NAME(EOVERFLOW);
 		NAME(EPERM);
 		NAME(ETXTBSY);
+		NAME(EXDEV);
 	default:
 		return "an error without a name here";
 	}

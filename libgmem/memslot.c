@@ -130,8 +130,8 @@ static int set_attributes(const struct gmem_vm *vm, const struct section *sectio
 		return 0;
 	for (; done < section->size && !rc; done += size) {
 		size = section->size - done;
-		if (section->region->shadow)
-			size = gmem_state_run(&section->region->shadow->state,
+		if (region_can_be_private(section->region))
+			size = gmem_state_run(&region_shadow(section->region)->state,
 					      (section->offset + done) >> shift, size >> shift,
 					      &private)
 			       << shift;

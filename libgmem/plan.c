@@ -21,21 +21,14 @@ struct piece {
 	struct section_view view;
 };
 
-bool gmem_plan_look(const struct layout_table *table, uint64_t gpa, struct section_view *view)
+static uint64_t lower(uint64_t a, uint64_t b)
 {
-	uint64_t sequence;
-	bool found;
-
-	do {
-		sequence = layout_table_begin(table);
-		found = gmem_layout_table_find(table, sequence, gpa, view);
-	} while (!layout_table_is_current(table, sequence));
-	return found;
+	return a < b ? a : b;
 }
 
 static bool can_be_private(const struct section_view *view)
 {
-	return view->shadow && view->kind == GMEM_KIND_RAM;
+	return view->kind == GMEM_KIND_RAM && view->can_be_private;
 }
 
 bool gmem_plan_is_one_run(const struct plan *plan, struct plan_run *run)
@@ -44,14 +37,9 @@ bool gmem_plan_is_one_run(const struct plan *plan, struct plan_run *run)
 
 	run->gpa = plan->ranges[0].gpa;
 	run->size = plan->ranges[0].size;
-	return plan->count == 1 && gmem_plan_look(plan->table, run->gpa, &run->first) &&
-	       can_be_private(view) && run->gpa >= view->gpa &&
+	return plan->count == 1 && gmem_layout_look(plan->table, run->gpa, &run->first) &&
+	       can_be_private(view) && !shadow_has_absent(view->shadow) && run->gpa >= view->gpa &&
 	       run->size <= view->size - (run->gpa - view->gpa);
-}
-
-static uint64_t lower(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 static int refuse(struct plan_obstacle *obstacle, uint64_t gpa, int error, const char *reason)
@@ -68,6 +56,28 @@ static int judge_gap(const struct plan *plan, struct plan_obstacle *obstacle, ui
 					    : plan->gaps & GMEM_VM_GAPS_SKIP;
 
 	return skip ? 0 : refuse(obstacle, gpa, error, reason);
+}
+
+/* Memory that is unplugged has no state to change; it is populated first. */
+static int judge_absent(const struct plan *plan, struct plan_obstacle *obstacle, uint64_t gpa,
+			uint64_t end)
+{
+	const struct section_view *view = &obstacle->view;
+	uint32_t state;
+
+	if (!view->shadow || !shadow_has_absent(view->shadow))
+		return 0;
+	while (gpa < end) {
+		uint64_t page = (view->offset + (gpa - view->gpa)) >> plan->page_shift;
+		uint64_t pages = gmem_shadow_run(view->shadow, page,
+						 (end - gpa) >> plan->page_shift, &state);
+
+		if (state == GMEM_ABSENT)
+			return refuse(obstacle, gpa, -EACCES,
+				      "absent memory; gmem_vm_populate() it first");
+		gpa += pages << plan->page_shift;
+	}
+	return 0;
 }
 
 static int judge_section(const struct plan *plan, struct plan_obstacle *obstacle, uint64_t gpa)
@@ -93,7 +103,7 @@ static int check_range(const struct plan *plan, const struct gmem_range *range,
 	int rc = 0;
 
 	while (gpa < end && !rc) {
-		if (!gmem_plan_look(plan->table, gpa, view) || view->gpa >= end) {
+		if (!gmem_layout_look(plan->table, gpa, view) || view->gpa >= end) {
 			*view = (struct section_view){ 0 };
 			return judge_gap(plan, obstacle, gpa, -ENOENT, "nothing is mapped there");
 		}
@@ -105,6 +115,8 @@ static int check_range(const struct plan *plan, const struct gmem_range *range,
 			continue;
 		}
 		rc = judge_section(plan, obstacle, gpa);
+		if (!rc && view->kind == GMEM_KIND_RAM)
+			rc = judge_absent(plan, obstacle, gpa, lower(end, view->gpa + view->size));
 		gpa = view->gpa + view->size;
 	}
 	return rc;
@@ -130,7 +142,7 @@ static bool next_part(const struct plan *plan, struct plan_position *position, s
 		if (position->gpa < range->gpa)
 			position->gpa = range->gpa;
 		if (position->gpa >= end ||
-		    !gmem_plan_look(plan->table, position->gpa, &piece->view) ||
+		    !gmem_layout_look(plan->table, position->gpa, &piece->view) ||
 		    piece->view.gpa >= end) {
 			position->range++;
 			position->gpa = 0;

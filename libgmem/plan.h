@@ -67,7 +67,4 @@ bool gmem_plan_next(const struct plan *plan, enum plan_pages pages, struct plan_
 /* Moves a position back to an address of the ranges, below where it is. */
 void gmem_plan_rewind(const struct plan *plan, struct plan_position *position, uint64_t gpa);
 
-/* What there is at an address, whole; false when there is nothing there or above. */
-bool gmem_plan_look(const struct layout_table *table, uint64_t gpa, struct section_view *view);
-
 #endif /* GMEM_PLAN_H */

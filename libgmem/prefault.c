@@ -25,8 +25,9 @@ static bool has_turned_private(const struct gmem_region *region, uint64_t offset
 {
 	uint64_t page_size = region->vm->caps.page_size;
 
-	return region->shadow && gmem_state_query(&region->shadow->state, offset / page_size,
-						  size / page_size) != GMEM_SHARED;
+	return region_can_be_private(region) &&
+	       gmem_state_query(&region_shadow(region)->state, offset / page_size,
+				size / page_size) != GMEM_SHARED;
 }
 
 /*
@@ -57,16 +58,19 @@ static void *prefault_part(void *argument)
 	const struct gmem_region *region = part->region;
 	uint64_t page_size = region->vm->caps.page_size;
 	uint64_t offset = part->offset, end = part->offset + part->size;
-	bool private = false;
+	uint32_t state = GMEM_SHARED;
 	uint64_t size;
 
 	while (offset < end && !part->error) {
 		size = end - offset;
-		if (region->shadow)
-			size = page_size * gmem_state_run(&region->shadow->state,
-							  offset / page_size, size / page_size,
-							  &private);
-		offset += prefault_run(part, offset, size, private);
+		if (region_shadow(region))
+			size = page_size * gmem_shadow_run(region_shadow(region),
+							   offset / page_size, size / page_size,
+							   &state);
+		/* What is unplugged stays so. */
+		offset += state == GMEM_ABSENT
+				  ? size
+				  : prefault_run(part, offset, size, state == GMEM_PRIVATE);
 	}
 	return NULL;
 }

@@ -23,7 +23,7 @@ static void region_destroy(struct gmem_region *region)
 
 	gmem_backing_release(&region->shared, &vm->kernel, forked);
 	gmem_backing_release(&region->guest, &vm->kernel, forked);
-	gmem_shadow_put(vm, region->shadow);
+	gmem_shadow_put(vm, region_shadow(region));
 	free(region);
 	gmem_vm_put(vm);
 }
@@ -160,18 +160,49 @@ static int map_host_side(struct gmem_region *region, const struct maker *maker)
 	return gmem_backing_map(region->host, maker, &placement);
 }
 
+static int no_shadow(const struct gmem_region *region)
+{
+	log_error(region->vm->ctx, "region \"%s\": no memory to track the state of %llu pages",
+		  region->config.name,
+		  (unsigned long long)(region->size / region->vm->caps.page_size));
+	return -ENOMEM;
+}
+
 static int make_shadow(struct gmem_region *region)
 {
 	uint64_t pages = region->size / region->vm->caps.page_size;
+	struct shadow *shadow;
 
 	if (region->config.backing == GMEM_BACKING_PLAIN || !vm_has_private(region->vm))
 		return 0;
-	region->shadow = gmem_shadow_get(region->vm, pages, region->config.state == GMEM_PRIVATE);
-	if (region->shadow)
-		return 0;
-	log_error(region->vm->ctx, "region \"%s\": no memory to track the state of %llu pages",
-		  region->config.name, (unsigned long long)pages);
-	return -ENOMEM;
+	shadow = gmem_shadow_get(region->vm, pages, region->config.state == GMEM_PRIVATE);
+	if (!shadow)
+		return no_shadow(region);
+	region->can_be_private = true;
+	atomic_store_explicit(&region->shadow, shadow, memory_order_release);
+	return 0;
+}
+
+int gmem_region_need_absent(struct gmem_region *region)
+{
+	uint64_t pages = region->size / region->vm->caps.page_size;
+	struct shadow *shadow = region_shadow(region), *made = NULL;
+
+	if (!shadow) {
+		made = gmem_shadow_get(region->vm, pages, false);
+		if (!made)
+			return no_shadow(region);
+		/* Somebody may be discarding another part of it at this moment. */
+		if (atomic_compare_exchange_strong(&region->shadow, &shadow, made)) {
+			shadow = made;
+		} else {
+			gmem_shadow_put(region->vm, made);
+			made = NULL;
+		}
+	}
+	if (gmem_shadow_need_absent(region->vm, shadow))
+		return no_shadow(region);
+	return made != NULL;
 }
 
 /* Each step leaves what it made to region_destroy(). */
@@ -204,6 +235,8 @@ static struct gmem_region *region_create(struct gmem_vm *vm, uint64_t size,
 	region->reason = reason;
 	gmem_backing_init(&region->guest);
 	gmem_backing_init(&region->shared);
+	if (config->backing == GMEM_BACKING_SPLIT)
+		atomic_store_explicit(&vm->has_split, true, memory_order_relaxed);
 	region->host = config->backing == GMEM_BACKING_GUEST_MEMFD ? &region->guest
 								   : &region->shared;
 	return region;
@@ -279,8 +312,8 @@ int gmem_region_get_info(const struct gmem_region *region, struct gmem_region_in
 		.memory = region->host->memory,
 		.can_be_private = region_can_be_private(region),
 	};
-	if (region->shadow)
-		info->private_bytes = gmem_state_count_private(&region->shadow->state) *
+	if (region_can_be_private(region))
+		info->private_bytes = gmem_state_count_private(&region_shadow(region)->state) *
 				      region->vm->caps.page_size;
 	return 0;
 }
@@ -300,7 +333,8 @@ int gmem_region_describe(const struct gmem_region *region, char *buf, size_t siz
 	switch (region->config.backing) {
 	case GMEM_BACKING_GUEST_MEMFD:
 		return snprintf(buf, size, "one guest_memfd, %s, %s",
-				region->shadow ? "private and shared in place" : "always shared",
+				region->can_be_private ? "private and shared in place"
+						       : "always shared",
 				region->reason);
 	case GMEM_BACKING_SPLIT:
 		return snprintf(buf, size,

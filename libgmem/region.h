@@ -47,7 +47,9 @@ struct gmem_region {
 	struct backing guest;  /* the guest_memfd, where it has one */
 	struct backing shared; /* split and plain */
 	struct backing *host;  /* of these two, the one that the host sees */
-	struct shadow *shadow; /* NULL: no page can ever be private */
+	/* NULL: no page can ever be private, nor has any been absent. */
+	_Atomic(struct shadow *) shadow;
+	bool can_be_private;
 };
 
 struct gmem_region *gmem_region_get(struct gmem_region *region);
@@ -58,8 +60,16 @@ int gmem_region_check(const struct gmem_region *region, const char *function);
 
 static inline bool region_can_be_private(const struct gmem_region *region)
 {
-	return region->shadow != NULL;
+	return region->can_be_private;
 }
+
+static inline struct shadow *region_shadow(const struct gmem_region *region)
+{
+	return atomic_load_explicit(&region->shadow, memory_order_acquire);
+}
+
+/* Room to note absent pages. 1: region_shadow() has changed; 0: not; -ENOMEM, with its message. */
+int gmem_region_need_absent(struct gmem_region *region);
 
 void gmem_region_config_init(struct gmem_region_config *config);
 

@@ -15,6 +15,8 @@ static const char *stage_name(uint32_t stage)
 		return "preparing";
 	case GMEM_STAGE_COMMIT:
 		return "converting";
+	case GMEM_STAGE_FINISH:
+		return "telling listeners";
 	case GMEM_STAGE_DONE:
 		return "done";
 	default:

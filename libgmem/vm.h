@@ -9,13 +9,16 @@
 #include "caps.h"
 #include "claims.h"
 #include "closure.h"
+#include "counters.h"
 #include "ctx.h"
 #include "kernel.h"
 
 #include <gmem/vm.h>
 #include <pthread.h>
 
+struct exit_guard;
 struct layout;
+struct pending_discards;
 struct shadow;
 
 struct gmem_vm_config {
@@ -28,6 +31,8 @@ struct gmem_vm_config {
 	uint32_t flags;          /* GMEM_VM_* */
 	uint32_t type;           /* GMEM_VM_TYPE_* */
 	uint64_t deadline_ns;
+	uint64_t prefault_limit;
+	uint64_t discard_limit;
 	gmem_retry_fn retry;
 	struct closure *retry_closure;
 	/* In a setter, which cannot say so. */
@@ -52,6 +57,13 @@ struct gmem_vm {
 	struct shadow *shadows;
 	struct claims claims;
 	struct pin_table pins;
+	/* In the order they were made. Changes only while a claim has all addresses. */
+	struct gmem_listener *first_listener;
+	struct gmem_listener *last_listener;
+	struct pending_discards *discards;
+	_Atomic bool has_split; /* some region has two sides */
+	struct exit_guard *exits;
+	struct counters counters;
 };
 
 /* Every public function's first look at its VM: 0; -EINVAL (NULL), -EIO (in a child). */

@@ -82,6 +82,18 @@ void gmem_vm_config_set_type(struct gmem_vm_config *config, uint32_t type)
 		config->type = type;
 }
 
+void gmem_vm_config_set_prefault(struct gmem_vm_config *config, uint64_t limit)
+{
+	if (config)
+		config->prefault_limit = limit;
+}
+
+void gmem_vm_config_set_discard_limit(struct gmem_vm_config *config, uint64_t limit)
+{
+	if (config)
+		config->discard_limit = limit;
+}
+
 void gmem_vm_config_set_retry(struct gmem_vm_config *config, uint64_t deadline_ns, gmem_retry_fn fn,
 			      void *opaque, gmem_free_fn free_fn)
 {

@@ -3,6 +3,7 @@
 #include "wait.h"
 
 #include "log.h"
+#include "probes.h"
 
 #include <errno.h>
 
@@ -40,6 +41,7 @@ static uint64_t time_left(struct wait *wait)
 	}
 	if (!wait->start_ns)
 		wait->start_ns = now;
+	count(&wait->vm->counters.waited_ns, now - wait->start_ns - wait->report->waited_ns);
 	wait->report->waited_ns = now - wait->start_ns;
 	if (deadline == UINT64_MAX)
 		return UINT64_MAX;
@@ -79,6 +81,7 @@ enum verdict gmem_wait_for_page(struct wait *wait, const _Atomic uint32_t *word,
 		word = &wait->still;
 		seen = 0;
 	}
+	PROBE4(wait, wait->vm->fd, wait->report->gpa, wait->tries, wait->report->waited_ns);
 	if (wait->tries++ >= EAGER_TRIES) {
 		sleep = back_off(wait->tries - 1 - EAGER_TRIES);
 		gmem_kernel_futex_wait(&wait->vm->kernel, word, seen, sleep < left ? sleep : left);

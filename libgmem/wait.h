@@ -11,9 +11,9 @@
 #include <gmem/report.h>
 #include <stdatomic.h>
 
-/* One operation's waiting; report is told how long it has been. */
+/* One operation's waiting; report and the VM's counter are told how long it has been. */
 struct wait {
-	const struct gmem_vm *vm;
+	struct gmem_vm *vm;
 	struct gmem_report *report;
 	uint64_t start_ns;      /* of the first obstacle; 0: none yet */
 	uint32_t tries;         /* since the last progress */
@@ -28,8 +28,8 @@ enum verdict {
 	VERDICT_STOP,
 };
 
-static inline void wait_init(struct wait *wait, const struct gmem_vm *vm,
-			     struct gmem_report *report, bool never)
+static inline void wait_init(struct wait *wait, struct gmem_vm *vm, struct gmem_report *report,
+			     bool never)
 {
 	wait->vm = vm;
 	wait->report = report;

@@ -14,7 +14,7 @@
  *   -ENOENT      nothing is mapped there; no such entry
  *   -EEXIST      it would overlap something that is there
  *   -EXDEV       the range is not contiguous in host memory
- *   -EACCES      a page is private, read-only or a device's, and may not be touched so
+ *   -EACCES      a page is private, absent, read-only or a device's, and may not be touched so
  *   -EAGAIN      a page is in use (a pin, or a reference that the kernel sees), or in the middle of
  *                a conversion; later it may work
  *   -ECANCELED   a callback said no
@@ -72,6 +72,7 @@ extern "C" {
 #define GMEM_SHARED 1u  /**< host and guest see the same page */
 #define GMEM_PRIVATE 2u /**< the guest's alone */
 #define GMEM_HOLE 4u    /**< nothing mapped, or reserved for a device */
+#define GMEM_ABSENT 8u  /**< mapped, but unplugged: gmem_vm_discard() with GMEM_DISCARD_ABSENT */
 /** @} */
 
 /** @name Kinds of a section
@@ -109,7 +110,7 @@ struct gmem_run {
 	void *host;          /**< gpa in this process; NULL where it has none */
 	uint64_t fd_offset;  /**< of gpa in fd */
 	int32_t fd;          /**< file of the host's side; -1 where anonymous */
-	uint32_t state;      /**< GMEM_SHARED, GMEM_PRIVATE, both, GMEM_HOLE */
+	uint32_t state;      /**< GMEM_SHARED, PRIVATE, ABSENT, some of them, or GMEM_HOLE */
 	uint32_t flags;      /**< GMEM_MAP_* of the section */
 	uint32_t slot;       /**< memslot, or GMEM_SLOT_NONE */
 	uint32_t kind;       /**< GMEM_KIND_* */

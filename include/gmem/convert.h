@@ -10,8 +10,9 @@
  * State and kernel agree: what gmem/access.h says of a page changes after the kernel did, never
  * before, and not where the kernel refused. While a conversion is at work, pins of its range are
  * refused or wait, and other conversions and layout changes of any part of it wait for it, first
- * come, first served; those of other ranges run at the same time. No memory is allocated, and no
- * lock is held over a call to the kernel, a callback or a wait.
+ * come, first served; those of other ranges (and other blocks: gmem_listener_new()) run at the same
+ * time. No memory is allocated, and no lock is held over a call to the kernel, a callback or a
+ * wait.
  *
  * Pages in use. A page that is pinned, by gmem_vm_pin() or by something that the kernel sees
  * (direct I/O, io_uring, VFIO), cannot turn private. The rest of the range is converted first;
@@ -44,6 +45,13 @@ extern "C" {
  * nobody else converts: whoever holds a guest_memfd can (gmem_region_get_info()).
  */
 #define GMEM_CONVERT_TRUST_STATE (1u << 2)
+/** Split regions: keep the memory of the side that is no longer seen. */
+#define GMEM_CONVERT_KEEP (1u << 3)
+/**
+ * Split regions: free huge pages of the shared side too, where they turn private as a whole. Their
+ * reservation goes with them, so that a later touch may find none (SIGBUS): the default is to keep.
+ */
+#define GMEM_CONVERT_FREE_HUGETLB (1u << 4)
 /** @} */
 
 /** Runs of pages that GMEM_CONVERT_ROLLBACK can convert back. */
@@ -58,9 +66,20 @@ extern "C" {
  * fails half-way, what was converted stays so unless there is GMEM_CONVERT_ROLLBACK; the report
  * says what.
  *
+ * Listeners (gmem/listener.h) are told of shared memory that will be private before the kernel is,
+ * and of memory that has become shared after it was. One that refuses the first stops the
+ * conversion before anything is touched. One that refuses the second has these pages converted
+ * back, or left shared where that would destroy contents.
+ *
+ * A split region's pages have two places, of which one is no longer seen. Its memory is freed after
+ * the change, in as few calls as possible, or later (gmem_vm_config_set_discard_limit()), unless
+ * there is GMEM_CONVERT_KEEP; if that fails a warning is logged, and memory stays held twice. What
+ * is freed reads as zeros when it is seen again, where conversion keeps contents at all.
+ *
  * Takes one system call for each run of addresses that is one to the kernel, as long as it can be:
  * under per-VM tracking over all sections that follow each other, in place over what follows each
- * other in the guest_memfd. And futex and clock_gettime where it has to wait.
+ * other in the guest_memfd; fallocate or madvise for what is freed; and futex and clock_gettime
+ * where it has to wait.
  *
  * @param vm           not NULL
  * @param gpa, size    in bytes, page-aligned; size not 0
@@ -68,11 +87,11 @@ extern "C" {
  * @param flags        GMEM_CONVERT_*
  * @param[out] report  NULL or what happened
  * @return 0: the whole range is as asked for, but for holes passed over;
- *         -EINVAL (gpa, size, to, flags), -ENOENT (a hole), -EACCES (a device, or memory whose
- *         pages can never be private, to private), -EOPNOTSUPP (to private on a VM without
+ *         -EINVAL (gpa, size, to, flags), -ENOENT (a hole), -EACCES (absent memory; a
+ *         device, or memory whose pages can never be private, to private), -EOPNOTSUPP (to private on a VM without
  *         private memory; rollback), -EDEADLK (from inside a callback of an operation on this VM),
  *         -EAGAIN (a page was in use to the last, or was passed over; the policy said stop or
- *         later), -ENOMEM, -EIO (the kernel failed in another way, or in a child after fork).
+ *         later), -ECANCELED (a listener refused), -ENOMEM, -EIO (the kernel failed in another way, or in a child after fork).
  *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_convert(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t to,
@@ -93,6 +112,61 @@ GMEM_API int gmem_vm_convert(struct gmem_vm *vm, uint64_t gpa, uint64_t size, ui
 GMEM_API int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range *ranges,
 				    size_t count, uint32_t to, uint32_t flags,
 				    struct gmem_report *report);
+
+/** @name Flags of a discard
+ * @{ */
+/** The memory is unplugged: absent from now on, until gmem_vm_populate(). */
+#define GMEM_DISCARD_ABSENT (1u << 0)
+/** @} */
+
+/**
+ * @brief Frees the memory behind a range, of both sides: for balloons, free page reporting, and
+ * memory that is unplugged (virtio-mem).
+ *
+ * States stay as they are, and the memory reads as zeros when it is next touched. (madvise() on a
+ * guest_memfd's mapping frees nothing or private pages too, and on a split region one side only.)
+ * Pinned pages are waited for, as the retry policy says. Listeners are told remove before and add
+ * after. Read-only memory, device memory and holes are passed over, and so are huge pages of
+ * hugetlb memory that the range does not cover. What has been mapped a second time is freed there
+ * too.
+ *
+ * With GMEM_DISCARD_ABSENT nobody is to use the memory any more: listeners are not told add, and
+ * gmem/access.h and conversions refuse it with -EACCES; questions answer GMEM_ABSENT. A guest that
+ * touches it all the same gets new memory from KVM, which no function here can prevent; a second
+ * discard frees that. It belongs to the region, and stays when this is mapped elsewhere.
+ *
+ * @param vm         not NULL
+ * @param gpa, size  in bytes, page-aligned; size not 0
+ * @param flags      GMEM_DISCARD_ABSENT or 0
+ * @return 0; -EINVAL, -EAGAIN (a page was pinned, or another operation at work, to the last),
+ *         -ECANCELED (a listener refused: nothing is freed), -ENOMEM, -EDEADLK, -EIO. On failure
+ *         of the kernel a part is freed; all of it is absent then all the same, where asked for.
+ *         Threads: any. Since: 0.1
+ */
+GMEM_API int gmem_vm_discard(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags);
+
+/**
+ * @brief Plugs memory that is absent in again: it has the state it had, and reads as zeros.
+ *
+ * Listeners are told add of what is shared. One that refuses ends it there: what precedes the run
+ * that it refused is plugged in, the rest is absent still. What is not absent, and holes, are
+ * passed over. Nothing is allocated: gmem_region_prefault() does that.
+ *
+ * @param vm         not NULL
+ * @param gpa, size  in bytes, page-aligned; size not 0
+ * @return 0; -EINVAL, -EAGAIN (another operation was at work to the last), -ECANCELED (a listener),
+ *         -EDEADLK, -EIO (in a child after fork). Threads: any. Since: 0.1
+ */
+GMEM_API int gmem_vm_populate(struct gmem_vm *vm, uint64_t gpa, uint64_t size);
+
+/**
+ * @brief Frees what conversions have put off (gmem_vm_config_set_discard_limit()).
+ *
+ * @param vm  not NULL
+ * @return 0; -EINVAL, -EAGAIN (an operation was at work to the last), -EDEADLK, -EIO (the kernel
+ *         refused some of it, or in a child after fork). Threads: any. Since: 0.1
+ */
+GMEM_API int gmem_vm_flush(struct gmem_vm *vm);
 
 #ifdef __cplusplus
 }

@@ -307,7 +307,7 @@ GMEM_API int gmem_region_describe(const struct gmem_region *region, char *buf, s
 
 /**
  * @brief Has memory allocated now, under the region's NUMA policy: of each page the side that its
- * state says is in use. What is there already stays as it is.
+ * state says is in use. What is there already stays as it is; absent pages are passed over.
  *
  * @param region   not NULL
  * @param offset   in bytes, a multiple of gmem_region_info.page_size

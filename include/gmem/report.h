@@ -15,9 +15,10 @@ extern "C" {
 /** @name How far an operation came: gmem_report.stage
  * @{ */
 #define GMEM_STAGE_PLAN 1u    /**< looking at what there is: nothing was touched */
-#define GMEM_STAGE_PREPARE 2u /**< waiting for other operations */
+#define GMEM_STAGE_PREPARE 2u /**< waiting for other operations, telling listeners beforehand */
 #define GMEM_STAGE_COMMIT 3u  /**< the kernel's calls, and waiting for pages in use */
-#define GMEM_STAGE_DONE 4u    /**< to the end */
+#define GMEM_STAGE_FINISH 4u  /**< telling listeners afterwards */
+#define GMEM_STAGE_DONE 5u    /**< to the end */
 /** @} */
 
 /**

@@ -192,6 +192,28 @@ GMEM_API void gmem_vm_config_set_retry(struct gmem_vm_config *config, uint64_t d
 				       gmem_retry_fn fn, void *opaque, gmem_free_fn free_fn);
 
 /**
+ * @brief Lets gmem_vm_handle_exit() have memory allocated that it made private, by
+ * KVM_PRE_FAULT_MEMORY, so that the guest's first touches do not exit one by one.
+ *
+ * @param config  NULL is ignored
+ * @param limit   bytes for one exit at most; 0, the default, for none
+ *
+ * Threads: one. Since: 0.1
+ */
+GMEM_API void gmem_vm_config_set_prefault(struct gmem_vm_config *config, uint64_t limit);
+
+/**
+ * @brief Lets conversions of split regions put off freeing the side that is no longer seen, so that
+ * what is converted bit by bit is freed in one call, and what is soon converted back not at all.
+ *
+ * @param config  NULL is ignored
+ * @param limit   bytes that may wait to be freed; 0, the default: none, all is freed at once
+ *
+ * Threads: one. Since: 0.1
+ */
+GMEM_API void gmem_vm_config_set_discard_limit(struct gmem_vm_config *config, uint64_t limit);
+
+/**
  * @brief Takes charge of a VM's guest memory.
  *
  * Asks the kernel what it has (KVM_CHECK_EXTENSION on the VM) and, where guest_memfd exists and
@@ -257,6 +279,35 @@ struct gmem_vm_info {
  * @return 0; -EINVAL, -EIO (in a child after fork). Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_get_info(struct gmem_vm *vm, struct gmem_vm_info *info);
+
+/** What was done since gmem_vm_new(). Counters only go up, but for bytes_held_twice. */
+struct gmem_vm_stats {
+	uint64_t conversions;        /**< operations that began, also by exits */
+	uint64_t conversions_failed; /**< of these, with an error */
+	uint64_t bytes_private;      /**< made private */
+	uint64_t bytes_shared;       /**< made shared */
+	uint64_t ioctls;             /**< attribute calls of conversions */
+	uint64_t retries;            /**< of these, repeated ones */
+	uint64_t discards;           /**< calls that freed memory */
+	uint64_t discards_failed;    /**< of these, refused by the kernel */
+	uint64_t bytes_discarded;    /**< by the others */
+	uint64_t bytes_held_twice;   /**< now: waiting to be freed */
+	uint64_t waited_ns;        /**< nanoseconds spent with pages in use and other operations */
+	uint64_t listener_calls;   /**< of all listeners */
+	uint64_t exits;            /**< that gmem_vm_handle_exit() handled */
+	uint64_t exits_refused;    /**< of these, with an error for the guest or the caller */
+	uint64_t messages_dropped; /**< about exits, for coming too fast */
+	uint64_t reserved[9];
+};
+
+/**
+ * @brief Reads the counters. Each is exact; together they are no snapshot.
+ *
+ * @param vm          not NULL
+ * @param[out] stats  not NULL
+ * @return 0; -EINVAL, -EIO (in a child after fork). Threads: any. Since: 0.1
+ */
+GMEM_API int gmem_vm_get_stats(struct gmem_vm *vm, struct gmem_vm_stats *stats);
 
 #ifdef __cplusplus
 }

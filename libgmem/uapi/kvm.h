@@ -56,13 +56,61 @@
 #define GMEM_KVM_GUEST_MEMFD_FLAG_MMAP (UINT64_C(1) << 0)
 #define GMEM_KVM_GUEST_MEMFD_FLAG_INIT_SHARED (UINT64_C(1) << 1)
 
-/* KVM_HC_MAP_GPA_RANGE of linux/kvm_para.h. */
+/*
+ * KVM_HC_MAP_GPA_RANGE of linux/kvm_para.h, its attributes (KVM_MAP_GPA_RANGE_*) and the errors it
+ * can be answered with (KVM_EINVAL, KVM_EAGAIN, Documentation/virt/kvm/x86/hypercalls.rst).
+ */
 #define GMEM_KVM_HC_MAP_GPA_RANGE 12u
+#define GMEM_KVM_MAP_GPA_RANGE_PAGE_SHIFT 12u
+#define GMEM_KVM_MAP_GPA_RANGE_SIZE_HINT UINT64_C(0xf)
+#define GMEM_KVM_MAP_GPA_RANGE_ENCRYPTED (UINT64_C(1) << 4)
+#define GMEM_KVM_HYPERCALL_EINVAL 22u
+#define GMEM_KVM_HYPERCALL_EAGAIN 11u
+
+/* Exits: api.rst 5, exit_reason of struct kvm_run. */
+#define GMEM_KVM_EXIT_HYPERCALL 3u
+#define GMEM_KVM_EXIT_MEMORY_FAULT 39u
+#define GMEM_KVM_MEMORY_EXIT_FLAG_PRIVATE (UINT64_C(1) << 3)
 
 /* KVM_X86_GRP_SEV and its attributes, asm/kvm.h. */
 #define GMEM_KVM_X86_GROUP_SEV 1u
 #define GMEM_KVM_X86_SEV_VMSA_FEATURES 0u
 #define GMEM_KVM_X86_SNP_POLICY_BITS 1u
+
+/* The beginning of struct kvm_run, and of its union what is of interest; api.rst 5. */
+struct gmem_kvm_run {
+	uint8_t in[8];
+	uint32_t exit_reason;
+	uint32_t out;
+	uint64_t cr8;
+	uint64_t apic_base;
+	union {
+		struct {
+			uint64_t nr;
+			uint64_t args[6];
+			uint64_t ret;
+		} hypercall;
+		struct {
+			uint64_t flags;
+			uint64_t gpa;
+			uint64_t size;
+		} memory_fault;
+	};
+};
+
+struct gmem_kvm_pre_fault_memory {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t flags;
+	uint64_t padding[5];
+};
+
+struct gmem_kvm_enable_cap {
+	uint32_t cap;
+	uint32_t flags;
+	uint64_t args[4];
+	uint8_t pad[64];
+};
 
 struct gmem_kvm_dirty_log {
 	uint32_t slot;
@@ -119,6 +167,12 @@ struct gmem_kvm_device_attr {
 	uint64_t addr;
 };
 
+static_assert(offsetof(struct gmem_kvm_run, exit_reason) == 8, "api.rst 5");
+static_assert(offsetof(struct gmem_kvm_run, hypercall.args) == 40, "api.rst 5");
+static_assert(offsetof(struct gmem_kvm_run, hypercall.ret) == 88, "api.rst 5");
+static_assert(offsetof(struct gmem_kvm_run, memory_fault.gpa) == 40, "api.rst 5");
+static_assert(sizeof(struct gmem_kvm_pre_fault_memory) == 64, "api.rst 4.143");
+static_assert(sizeof(struct gmem_kvm_enable_cap) == 104, "api.rst 4.37");
 static_assert(sizeof(struct gmem_kvm_userspace_memory_region) == 32, "api.rst 4.35");
 static_assert(sizeof(struct gmem_kvm_userspace_memory_region2) == 160, "api.rst 4.140");
 static_assert(offsetof(struct gmem_kvm_userspace_memory_region2, guest_memfd_offset) == 32,
@@ -152,6 +206,10 @@ static_assert(sizeof(struct gmem_kvm_device_attr) == 24, "api.rst 4.80");
 #define GMEM_KVM_SET_MEMORY_ATTRIBUTES2 _IOWR(GMEM_KVMIO, 0xd2, struct gmem_kvm_memory_attributes2)
 /* 4.142 */
 #define GMEM_KVM_CREATE_GUEST_MEMFD _IOWR(GMEM_KVMIO, 0xd4, struct gmem_kvm_create_guest_memfd)
+/* 4.143; on a vCPU */
+#define GMEM_KVM_PRE_FAULT_MEMORY _IOWR(GMEM_KVMIO, 0xd5, struct gmem_kvm_pre_fault_memory)
+/* 4.37 */
+#define GMEM_KVM_ENABLE_CAP _IOW(GMEM_KVMIO, 0xa3, struct gmem_kvm_enable_cap)
 /* 4.80, 4.81 */
 #define GMEM_KVM_GET_DEVICE_ATTR _IOW(GMEM_KVMIO, 0xe2, struct gmem_kvm_device_attr)
 #define GMEM_KVM_HAS_DEVICE_ATTR _IOW(GMEM_KVMIO, 0xe3, struct gmem_kvm_device_attr)
@@ -164,6 +222,8 @@ static_assert(GMEM_KVM_SET_USER_MEMORY_REGION2 == 0x40a0ae49, "linux/kvm.h");
 static_assert(GMEM_KVM_SET_MEMORY_ATTRIBUTES == 0x4020aed2, "linux/kvm.h");
 static_assert(GMEM_KVM_SET_MEMORY_ATTRIBUTES2 == 0xc080aed2, "in-place series");
 static_assert(GMEM_KVM_CREATE_GUEST_MEMFD == 0xc040aed4, "linux/kvm.h");
+static_assert(GMEM_KVM_PRE_FAULT_MEMORY == 0xc040aed5, "linux/kvm.h");
+static_assert(GMEM_KVM_ENABLE_CAP == 0x4068aea3, "linux/kvm.h");
 static_assert(GMEM_KVM_GET_DEVICE_ATTR == 0x4018aee2, "linux/kvm.h");
 static_assert(GMEM_KVM_HAS_DEVICE_ATTR == 0x4018aee3, "linux/kvm.h");
 #endif

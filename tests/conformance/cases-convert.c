@@ -81,7 +81,9 @@ static uint64_t at(const struct scene *scene, uint64_t page)
 static int change(struct scene *scene, uint64_t page, uint64_t count, uint32_t to, uint32_t flags,
 		  struct gmem_report *report)
 {
-	return gmem_vm_convert(scene->vm, at(scene, page), count * scene->page, to, flags, report);
+	/* Kernel fact V2 is about what the other side holds, so that is not freed. */
+	return gmem_vm_convert(scene->vm, at(scene, page), count * scene->page, to,
+			       flags | GMEM_CONVERT_KEEP, report);
 }
 
 static void expect_state(struct scene *scene, uint64_t page, uint64_t count, uint32_t state)

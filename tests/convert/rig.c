@@ -100,7 +100,7 @@ static int64_t call_simulator(uint32_t nr, const uint64_t *arg, void *opaque)
 	return result;
 }
 
-static unsigned int open_descriptors(void)
+unsigned int rig_open_descriptors(void)
 {
 	DIR *directory = opendir("/proc/self/fd");
 	unsigned int count = 0;
@@ -127,7 +127,7 @@ void rig_open_with(struct rig *rig, const struct mode *mode, struct gmem_vm_conf
 	struct gmem_vm_info info;
 
 	memset(rig, 0, sizeof(*rig));
-	rig->descriptors = open_descriptors();
+	rig->descriptors = rig_open_descriptors();
 	rig->mode = mode;
 	rig->calls = support_new(RIG_CALLS * sizeof(*rig->calls));
 	rig->logs = logs_new();
@@ -178,7 +178,7 @@ void rig_close(struct rig *rig)
 	gmem_sim_free(rig->sim);
 	logs_free(rig->logs);
 	free(rig->calls);
-	assert_int_equal(open_descriptors(), rig->descriptors);
+	assert_int_equal(rig_open_descriptors(), rig->descriptors);
 }
 
 static struct gmem_region *make_region(struct rig *rig, uint64_t pages, uint32_t state,
@@ -236,6 +236,12 @@ int rig_convert(struct rig *rig, uint64_t gpa_page, uint64_t pages, uint32_t to,
 		struct gmem_report *report)
 {
 	return gmem_vm_convert(rig->vm, gpa_page * rig->page, pages * rig->page, to, flags, report);
+}
+
+int rig_convert_keeping(struct rig *rig, uint64_t gpa_page, uint64_t pages, uint32_t to,
+			uint32_t flags, struct gmem_report *report)
+{
+	return rig_convert(rig, gpa_page, pages, to, flags | GMEM_CONVERT_KEEP, report);
 }
 
 void rig_forget_calls(struct rig *rig)
@@ -312,7 +318,7 @@ void rig_compare(struct rig *rig)
 	uint64_t gpa = 0;
 
 	while (gmem_vm_next_run(rig->vm, gpa, &run) == 1) {
-		if (run.state != GMEM_HOLE)
+		if (run.state != GMEM_HOLE && run.state != GMEM_ABSENT)
 			compare_run(rig, &run);
 		gpa = run.gpa + run.size;
 	}
@@ -329,6 +335,10 @@ static bool is_for(const struct mode *mode, uint32_t in)
 		return mode->tracking == GMEM_TRACKING_VM;
 	case SMALL_PAGES:
 		return !mode->page_size && mode->vm_type == GMEM_VM_TYPE_SW_PROTECTED;
+	case SPLIT_SMALL:
+		return is_for(mode, SMALL_PAGES) && mode->backing == GMEM_BACKING_SPLIT;
+	case SPLIT_PER_FILE:
+		return is_for(mode, SPLIT_SMALL) && is_for(mode, PER_FILE);
 	default:
 		return true;
 	}

@@ -81,6 +81,8 @@ void rig_open(struct rig *rig, const struct mode *mode);
 void rig_open_with(struct rig *rig, const struct mode *mode, struct gmem_vm_config *config);
 /* A configuration that says the mode's type of VM; the caller's, until gmem_vm_config_free(). */
 struct gmem_vm_config *rig_config(const struct mode *mode);
+/* Of this process. */
+unsigned int rig_open_descriptors(void);
 /* Frees all, and fails the test if a descriptor is left. */
 void rig_close(struct rig *rig);
 
@@ -97,6 +99,9 @@ void rig_map(struct rig *rig, uint64_t gpa_page, struct gmem_region *region, uin
 /* gmem_vm_convert() in pages. */
 int rig_convert(struct rig *rig, uint64_t gpa_page, uint64_t pages, uint32_t to, uint32_t flags,
 		struct gmem_report *report);
+/* The same, without freeing what is no longer seen, which has tests of its own. */
+int rig_convert_keeping(struct rig *rig, uint64_t gpa_page, uint64_t pages, uint32_t to,
+			uint32_t flags, struct gmem_report *report);
 
 /* And messages. */
 void rig_forget_calls(struct rig *rig);
@@ -120,10 +125,12 @@ void rig_compare(struct rig *rig);
 
 /* Which modes a case is for. */
 #define IN_ALL_MODES 0u
-#define IN_PLACE 1u    /* one guest_memfd for both sides */
-#define PER_FILE 2u    /* tracked per guest_memfd */
-#define PER_VM 3u      /* tracked per VM */
-#define SMALL_PAGES 4u /* of 4 KiB, software-protected: contents are kept */
+#define IN_PLACE 1u       /* one guest_memfd for both sides */
+#define PER_FILE 2u       /* tracked per guest_memfd */
+#define PER_VM 3u         /* tracked per VM */
+#define SMALL_PAGES 4u    /* of 4 KiB, software-protected: contents are kept */
+#define SPLIT_SMALL 5u    /* the same, with a split backing */
+#define SPLIT_PER_FILE 6u /* and tracked per guest_memfd */
 
 /* A test, run once in each of its modes with a const struct mode as its state. */
 struct rig_case {

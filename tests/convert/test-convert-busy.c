@@ -90,9 +90,10 @@ static uint64_t private_bytes(struct rig *rig)
 /* Nothing is claimed or pinned any more: the same range can be converted at once. */
 static void expect_convertible(struct rig *rig, uint64_t pages)
 {
-	assert_int_equal(rig_convert(rig, FIRST, pages, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT, NULL),
-			 0);
-	assert_int_equal(rig_convert(rig, FIRST, pages, GMEM_SHARED, GMEM_CONVERT_NOWAIT, NULL), 0);
+	assert_int_equal(
+		rig_convert_keeping(rig, FIRST, pages, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT, NULL), 0);
+	assert_int_equal(
+		rig_convert_keeping(rig, FIRST, pages, GMEM_SHARED, GMEM_CONVERT_NOWAIT, NULL), 0);
 	rig_compare(rig);
 }
 
@@ -119,7 +120,7 @@ static void what_precedes_comes_first(void **state)
 
 	open_with_policy(&rig, *state, 0, NULL, 1024);
 	pin_page(&rig, 300, 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 1024, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 1024, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_convert: ", "the kernel sees");
 	expect_stuck(&rig, &report, 300, 1);
 	assert_int_equal(report.kernel_error, -EAGAIN);
@@ -152,15 +153,18 @@ static void a_stuck_page_anywhere(void **state)
 	for (page = 0; page < 24; page++) {
 		pin_page(&rig, page, 0);
 		rig_forget_calls(&rig);
-		assert_int_equal(rig_convert(&rig, FIRST, 24, GMEM_PRIVATE, 0, &report), -EAGAIN);
+		assert_int_equal(rig_convert_keeping(&rig, FIRST, 24, GMEM_PRIVATE, 0, &report),
+				 -EAGAIN);
 		expect_stuck(&rig, &report, page, 1);
 		assert_int_equal(report.converted, 23 * rig.page);
 		assert_true(rig.call_count <= most_calls(24, 1));
 		rig_compare(&rig);
 		if (page < 23) {
-			assert_int_equal(rig_convert(&rig, FIRST, 24, GMEM_SHARED, 0, NULL), 0);
+			assert_int_equal(rig_convert_keeping(&rig, FIRST, 24, GMEM_SHARED, 0, NULL),
+					 0);
 			pin_page(&rig, page + 1, 0);
-			assert_int_equal(rig_convert(&rig, FIRST, 24, GMEM_PRIVATE, 0, &report),
+			assert_int_equal(rig_convert_keeping(&rig, FIRST, 24, GMEM_PRIVATE, 0,
+							     &report),
 					 -EAGAIN);
 			expect_stuck(&rig, &report, page, 2);
 			assert_int_equal(report.converted, 22 * rig.page);
@@ -185,7 +189,8 @@ static void many_scattered_pages(void **state)
 		for (busy = 0, page = 1; page < 1024; page += distances[i], busy++)
 			pin_page(&rig, page, 0);
 		rig_forget_calls(&rig);
-		assert_int_equal(rig_convert(&rig, FIRST, 1024, GMEM_PRIVATE, 0, &report), -EAGAIN);
+		assert_int_equal(rig_convert_keeping(&rig, FIRST, 1024, GMEM_PRIVATE, 0, &report),
+				 -EAGAIN);
 		expect_stuck(&rig, &report, 1, 1);
 		assert_int_equal(report.converted, (1024 - busy) * rig.page);
 		assert_int_equal(report.ioctls, rig.call_count);
@@ -206,7 +211,7 @@ static void all_pages_busy(void **state)
 
 	open_with_policy(&rig, *state, 0, NULL, 512);
 	assert_int_equal(gmem_sim_pin(rig.sim, rig_file(&rig, 0), 0, 512 * rig.page, 0), 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 512, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 512, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	expect_stuck(&rig, &report, 0, 512);
 	assert_int_equal(report.converted, 0);
 	assert_int_equal(report.ioctls, 512);
@@ -229,7 +234,7 @@ static void transient_references_are_waited_for(void **state)
 		pin_page(&rig, page, (uint32_t)(page % 12 + 1));
 	pin_page(&rig, 3, 5);
 	pin_page(&rig, 3, 30);
-	assert_int_equal(rig_convert(&rig, FIRST, 256, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 256, GMEM_PRIVATE, 0, &report), 0);
 	expect_no_message(rig.logs);
 	assert_int_equal(report.error, 0);
 	assert_int_equal(report.kernel_error, 0);
@@ -248,9 +253,9 @@ static void to_shared_looks_at_no_reference(void **state)
 	struct rig rig;
 
 	open_with_policy(&rig, *state, 0, NULL, 64);
-	assert_int_equal(rig_convert(&rig, FIRST + 8, 8, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST + 8, 8, GMEM_PRIVATE, 0, &report), 0);
 	pin_page(&rig, 7, 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_SHARED, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_SHARED, 0, &report), 0);
 	assert_int_equal(report.ioctls, 1);
 	assert_int_equal(report.converted, 8 * rig.page);
 	rig_compare(&rig);
@@ -266,7 +271,7 @@ static void a_stuck_page_of_another_region(void **state)
 	open_with_policy(&rig, *state, 0, NULL, 32);
 	rig_map(&rig, FIRST + 32, rig_region(&rig, 64), 16, 32);
 	assert_int_equal(gmem_sim_pin(rig.sim, rig_file(&rig, 1), 20 * rig.page, rig.page, 0), 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	assert_int_equal(report.gpa, (FIRST + 36) * rig.page);
 	assert_int_equal(report.size, rig.page);
 	assert_int_equal(report.tag, 2);
@@ -290,7 +295,7 @@ static void pins_of_the_library(void **state)
 	assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 100) * rig.page + 1, 2 * rig.page, 0, &high),
 			 0);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, FIRST, 128, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 128, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_convert: ", "gmem_vm_pin()");
 	expect_stuck(&rig, &report, 10, 1);
 	assert_int_equal(report.kernel_error, 0);
@@ -304,10 +309,11 @@ static void pins_of_the_library(void **state)
 	memset(high.host, 0x5a, high.size);
 	rig_compare(&rig);
 	/* To shared they are no obstacle. */
-	assert_int_equal(rig_convert(&rig, FIRST, 128, GMEM_SHARED, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 128, GMEM_SHARED, 0, &report), 0);
 	gmem_vm_unpin(rig.vm, &low);
 	gmem_vm_unpin(rig.vm, &high);
-	assert_int_equal(rig_convert(&rig, FIRST, 128, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT, &report),
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 128, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT,
+					     &report),
 			 -EAGAIN);
 	expect_stuck(&rig, &report, 49, 2);
 	gmem_vm_unpin(rig.vm, &middle);
@@ -327,7 +333,7 @@ static void the_kernel_is_not_blamed_for_a_pin(void **state)
 	open_with_policy(&rig, *state, UINT64_MAX, &policy, 64);
 	pin_page(&rig, 10, 3);
 	assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 30) * rig.page, 1, 0, &pin), 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_convert: ", "gmem_vm_pin()");
 	assert_int_equal(policy.seen[0].kernel_error, -EAGAIN);
 	assert_int_equal(policy.seen[policy.asked - 1].kernel_error, 0);
@@ -345,7 +351,7 @@ static void all_pages_pinned_by_the_library(void **state)
 
 	open_with_policy(&rig, *state, 1, NULL, 128);
 	assert_int_equal(gmem_vm_pin(rig.vm, FIRST * rig.page, 128 * rig.page, 0, &pin), 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 128, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 128, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	expect_stuck(&rig, &report, 0, 128);
 	assert_int_equal(report.converted, 0);
 	assert_int_equal(report.ioctls, 0);
@@ -365,7 +371,7 @@ static void the_callback_sees_what_is_in_the_way(void **state)
 	open_with_policy(&rig, *state, UINT64_MAX, &policy, 256);
 	pin_page(&rig, 40, 12);
 	pin_page(&rig, 90, 4);
-	assert_int_equal(rig_convert(&rig, FIRST, 256, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 256, GMEM_PRIVATE, 0, &report), 0);
 	assert_true(policy.asked >= 10);
 	for (i = 0; i < policy.asked && i < 64; i++) {
 		const struct gmem_report *seen = &policy.seen[i];
@@ -405,7 +411,7 @@ static void patience_begins_anew_with_each_page(void **state)
 	open_with_policy(&rig, *state, UINT64_MAX, &policy, 64);
 	pin_page(&rig, 10, 20);
 	pin_page(&rig, 50, 6);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
 	for (i = 0; i < policy.asked; i++) {
 		if (policy.seen[i].offset == 10 * rig.page)
 			sleeps = policy.sleeps[i];
@@ -432,7 +438,8 @@ static void stop_and_later_end_it(void **state)
 		open_with_policy(&rig, *state, UINT64_MAX, &policy, 64);
 		pin_page(&rig, 9, 0);
 		pin_page(&rig, 19, 0);
-		assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+		assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report),
+				 -EAGAIN);
 		expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_convert: ");
 		expect_stuck(&rig, &report, 9, 1);
 		assert_int_equal(policy.asked, 3);
@@ -442,7 +449,7 @@ static void stop_and_later_end_it(void **state)
 		unpin_page(&rig, 9);
 		unpin_page(&rig, 19);
 		/* The same request again, as after LATER. */
-		assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
+		assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
 		assert_int_equal(report.converted, 2 * rig.page);
 		rig_compare(&rig);
 		rig_close(&rig);
@@ -461,7 +468,7 @@ static void skip_goes_on_with_others(void **state)
 	pin_page(&rig, 9, 0);
 	pin_page(&rig, 19, 4);
 	pin_page(&rig, 29, 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_convert: ", "2 pages passed over");
 	/* The first that is not as asked for; page 19 was waited for in between. */
 	expect_stuck(&rig, &report, 9, 1);
@@ -483,7 +490,7 @@ static void skip_every_page(void **state)
 
 	open_with_policy(&rig, *state, UINT64_MAX, &policy, 32);
 	assert_int_equal(gmem_sim_pin(rig.sim, rig_file(&rig, 0), 0, 32 * rig.page, 0), 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 32, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 32, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	assert_int_equal(policy.asked, 32);
 	assert_int_equal(report.skipped, 32);
 	expect_stuck(&rig, &report, 0, 32);
@@ -511,7 +518,7 @@ static void the_callback_unpins(void **state)
 	open_with_policy(&rig, *state, UINT64_MAX, &policy, 64);
 	assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 5) * rig.page, 1, 0, &policy.pin), 0);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
 	assert_int_equal(policy.asked, 3);
 	assert_int_equal(policy.seen[0].gpa, (FIRST + 5) * rig.page);
 	assert_int_equal(policy.seen[0].kernel_error, 0);
@@ -531,11 +538,13 @@ static void try_all_things(struct policy *policy)
 	struct gmem_pin pin;
 	char bytes[8];
 
-	assert_int_equal(gmem_vm_convert(vm, (FIRST + 60) * page, page, GMEM_SHARED, 0, &report),
+	assert_int_equal(gmem_vm_convert(vm, (FIRST + 60) * page, page, GMEM_SHARED,
+					 GMEM_CONVERT_KEEP, &report),
 			 -EDEADLK);
 	assert_int_equal(report.error, -EDEADLK);
 	assert_int_equal(report.ioctls, 0);
-	assert_int_equal(gmem_vm_convert(vm, (FIRST + 900) * page, page, GMEM_SHARED, 0, NULL),
+	assert_int_equal(gmem_vm_convert(vm, (FIRST + 900) * page, page, GMEM_SHARED,
+					 GMEM_CONVERT_KEEP, NULL),
 			 -EDEADLK);
 	assert_int_equal(gmem_vm_unmap(vm, FIRST * page, 64 * page), -EDEADLK);
 	assert_int_equal(gmem_vm_map(vm, (FIRST + 64) * page, NULL, 0, page, GMEM_SLOT_AUTO, 0),
@@ -559,7 +568,7 @@ static void the_callback_may_not_come_back(void **state)
 
 	open_with_policy(&rig, *state, UINT64_MAX, &policy, 64);
 	assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 9) * rig.page, 1, 0, &pin), 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, NULL), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, NULL), -EAGAIN);
 	assert_int_equal(policy.asked, 1);
 	gmem_vm_unpin(rig.vm, &pin);
 	policy.meanwhile = NULL;
@@ -577,7 +586,8 @@ static void nowait_neither_asks_nor_waits(void **state)
 
 	open_with_policy(&rig, *state, UINT64_MAX, &policy, 64);
 	assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 9) * rig.page, 1, 0, &pin), 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT, &report),
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT,
+					     &report),
 			 -EAGAIN);
 	assert_int_equal(policy.asked, 0);
 	assert_int_equal(rig.wait_calls, 0);
@@ -597,7 +607,7 @@ static void a_deadline_ends_it_without_asking_on(void **state)
 
 	open_with_policy(&rig, *state, 1, &policy, 64);
 	assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 9) * rig.page, 1, 0, &pin), 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	expect_stuck(&rig, &report, 9, 1);
 	assert_true(report.waited_ns >= 1);
 	assert_true(policy.asked <= 2);
@@ -618,7 +628,7 @@ static void signals_during_the_call(void **state)
 		for (i = 1; i <= 5; i++)
 			rig_fail_call(&rig, i, -EINTR);
 		rig_forget_calls(&rig);
-		assert_int_equal(rig_convert(&rig, FIRST, 64, to, 0, &report), 0);
+		assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, to, 0, &report), 0);
 		assert_int_equal(rig.call_count, 6);
 		assert_int_equal(report.ioctls, 6);
 		assert_int_equal(report.retries, 5);
@@ -644,7 +654,7 @@ static void a_signal_and_later(void **state)
 	open_with_policy(&rig, *state, UINT64_MAX, &policy, 64);
 	rig_fail_call(&rig, 1, -EINTR);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_convert: ", "signal");
 	expect_stuck(&rig, &report, 0, 64);
 	assert_int_equal(report.kernel_error, -EINTR);
@@ -667,7 +677,8 @@ static void a_signal_that_is_over_is_not_blamed(void **state)
 	assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 9) * rig.page, 1, 0, &pin), 0);
 	rig_fail_call(&rig, 1, -EINTR);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT, &report),
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT,
+					     &report),
 			 -EAGAIN);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_convert: ", "gmem_vm_pin()");
 	assert_int_equal(report.kernel_error, 0);
@@ -687,7 +698,7 @@ static void signals_during_the_wait(void **state)
 	open_with_policy(&rig, *state, UINT64_MAX, &policy, 64);
 	assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 9) * rig.page, 1, 0, &pin), 0);
 	atomic_store(&rig.futex_error, -EINTR);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	assert_int_equal(policy.asked, 15);
 	assert_true(rig.futex_failed > 0);
 	expect_stuck(&rig, &report, 9, 1);
@@ -706,11 +717,11 @@ static void again_of_no_page(void **state)
 	uint32_t i;
 
 	open_with_policy(&rig, mode, UINT64_MAX, &policy, 64);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, NULL), 0);
 	for (i = 1; i <= 20; i++)
 		rig_fail_call(&rig, i, -EAGAIN);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_SHARED, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_SHARED, 0, &report), 0);
 	assert_int_equal(report.ioctls, 21);
 	assert_int_equal(report.retries, 20);
 	assert_int_equal(rig.call_count, 21);
@@ -721,7 +732,7 @@ static void again_of_no_page(void **state)
 	rig_compare(&rig);
 	policy.answers[0] = GMEM_RETRY_STOP;
 	rig_fail_call(&rig, 1, -EAGAIN);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_SHARED, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_SHARED, 0, &report), -EAGAIN);
 	assert_int_equal(report.kernel_error, -EAGAIN);
 	rig_compare(&rig);
 	rig_close(&rig);
@@ -738,7 +749,7 @@ static void again_of_a_vm(void **state)
 	for (i = 1; i <= 12; i++)
 		rig_fail_call(&rig, i, -EAGAIN);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
 	assert_int_equal(rig.call_count, 13);
 	for (i = 0; i <= 12; i++)
 		rig_expect_call(&rig, i, 0, FIRST, 64, GMEM_PRIVATE);
@@ -746,7 +757,8 @@ static void again_of_a_vm(void **state)
 	assert_int_equal(report.converted, 64 * rig.page);
 	rig_compare(&rig);
 	rig_fail_call(&rig, 1, -EAGAIN);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_SHARED, GMEM_CONVERT_NOWAIT, &report),
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_SHARED, GMEM_CONVERT_NOWAIT,
+					     &report),
 			 -EAGAIN);
 	expect_stuck(&rig, &report, 0, 64);
 	assert_int_equal(report.ioctls, 1);
@@ -764,14 +776,15 @@ static void again_without_a_reference(void **state)
 	open_with_policy(&rig, *state, UINT64_MAX, NULL, 64);
 	for (i = 1; i <= 6; i++)
 		rig_fail_call(&rig, i, -EAGAIN);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
 	assert_int_equal(report.converted, 64 * rig.page);
 	assert_int_equal(report.ioctls, rig.call_count);
 	rig_compare(&rig);
 	for (i = 1; i <= 6; i++)
 		rig_fail_call(&rig, i, -EAGAIN);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_SHARED, 0, NULL), 0);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT, &report),
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_SHARED, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT,
+					     &report),
 			 0);
 	rig_compare(&rig);
 	rig_close(&rig);
@@ -787,10 +800,10 @@ static void a_private_page_is_not_taken_for_one_in_use(void **state)
 	struct rig rig;
 
 	open_with_policy(&rig, *state, 0, NULL, 64);
-	assert_int_equal(rig_convert(&rig, FIRST, 8, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 8, GMEM_PRIVATE, 0, NULL), 0);
 	rig_fail_call(&rig, 1, -EAGAIN);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
 	rig_expect_call(&rig, 0, 0, 0, 64, GMEM_PRIVATE);
 	rig_expect_call(&rig, 1, 0, 0, 1, GMEM_PRIVATE);
 	rig_expect_call(&rig, 2, 0, 1, 1, GMEM_PRIVATE);
@@ -807,7 +820,7 @@ static void a_page_that_others_made_shared_and_use(void **state)
 	struct rig rig;
 
 	open_with_policy(&rig, *state, 0, NULL, 64);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, NULL), 0);
 	shared.offset = 20 * rig.page;
 	shared.size = rig.page;
 	assert_int_equal(rig.kernel.call(GMEM_SYS_IOCTL,
@@ -820,11 +833,11 @@ static void a_page_that_others_made_shared_and_use(void **state)
 			 0);
 	pin_page(&rig, 20, 0);
 	assert_int_equal(gmem_vm_get_state(rig.vm, FIRST * rig.page, 64 * rig.page), GMEM_PRIVATE);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	expect_stuck(&rig, &report, 20, 1);
 	rig_compare(&rig);
 	unpin_page(&rig, 20);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
 	assert_int_equal(report.converted, rig.page);
 	rig_compare(&rig);
 	rig_close(&rig);
@@ -846,7 +859,7 @@ static void the_place_is_that_of_its_own_section(void **state)
 	assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 32) * rig.page, 4 * rig.page, 0, &pin), 0);
 	rig_fail_call(&rig, 2, -EINTR);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
 	assert_int_equal(policy.asked, 1);
 	assert_int_equal(policy.seen[0].gpa, (FIRST + 36) * rig.page);
 	assert_int_equal(policy.seen[0].size, 28 * rig.page);
@@ -862,7 +875,7 @@ static void the_place_is_that_of_its_own_section(void **state)
 	assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 32) * rig.page, 4 * rig.page, 0, &pin), 0);
 	rig_fail_call(&rig, 2, -EIO);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EIO);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EIO);
 	expect_one_message(rig.logs, GMEM_LOG_ERROR, "\"ram1\"", "EIO");
 	gmem_vm_unpin(rig.vm, &pin);
 	rig_close(&rig);
@@ -915,10 +928,10 @@ static void a_pin_that_another_thread_releases(void **state)
 					     &holder.pin),
 				 0);
 		assert_int_equal(pthread_create(&thread, NULL, let_go, &holder), 0);
-		assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
+		assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
 		pthread_join(thread, NULL);
 		assert_int_equal(report.converted, 64 * rig.page);
-		assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_SHARED, 0, NULL), 0);
+		assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_SHARED, 0, NULL), 0);
 	}
 	rig_compare(&rig);
 	rig_close(&rig);
@@ -954,7 +967,7 @@ static void *work(void *opaque)
 {
 	struct worker *worker = opaque;
 
-	worker->result = rig_convert(worker->rig, FIRST, 32, GMEM_PRIVATE, 0, NULL);
+	worker->result = rig_convert_keeping(worker->rig, FIRST, 32, GMEM_PRIVATE, 0, NULL);
 	return NULL;
 }
 
@@ -989,8 +1002,8 @@ static void another_operation_is_at_work(void **state)
 	while (!atomic_load(&worker.at_work))
 		sched_yield();
 	logs_reset(rig.logs);
-	assert_int_equal(rig_convert(&rig, FIRST + 30, 4, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT,
-				     &report),
+	assert_int_equal(rig_convert_keeping(&rig, FIRST + 30, 4, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT,
+					     &report),
 			 -EAGAIN);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_convert: ", "another operation");
 	expect_in_the_way(&rig, &report);
@@ -998,7 +1011,7 @@ static void another_operation_is_at_work(void **state)
 	atomic_store(&rig.futex_error, -EINTR);
 	for (i = 0; i < 3; i++) {
 		atomic_store(&worker.answer, stops[i]);
-		assert_int_equal(rig_convert(&rig, FIRST + 30, 4, GMEM_PRIVATE, 0, &report),
+		assert_int_equal(rig_convert_keeping(&rig, FIRST + 30, 4, GMEM_PRIVATE, 0, &report),
 				 -EAGAIN);
 		expect_one_message(rig.logs, GMEM_LOG_DEBUG,
 				   "gmem_vm_convert: ", "another operation");
@@ -1009,8 +1022,9 @@ static void another_operation_is_at_work(void **state)
 	}
 	atomic_store(&rig.futex_error, 0);
 	/* What does not overlap waits for nobody. */
-	assert_int_equal(
-		rig_convert(&rig, FIRST + 32, 32, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST + 32, 32, GMEM_PRIVATE,
+					     GMEM_CONVERT_NOWAIT, &report),
+			 0);
 	atomic_store(&worker.stop, true);
 	pthread_join(worker.thread, NULL);
 	assert_int_equal(worker.result, -EAGAIN);

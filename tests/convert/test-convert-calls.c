@@ -54,13 +54,13 @@ static void a_range_is_one_call(void **state)
 	rig_open(&rig, *state);
 	rig_map(&rig, 16, rig_region(&rig, 1024), 0, 1024);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, 20, 512, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 20, 512, GMEM_PRIVATE, 0, &report), 0);
 	rig_expect_call(&rig, 0, 0, start_of(&rig, 20, 4), 512, GMEM_PRIVATE);
 	expect_calls_only(&rig, 1);
 	assert_int_equal(report.ioctls, 1);
 	assert_int_equal(report.retries, 0);
 	assert_int_equal(report.waited_ns, 0);
-	assert_int_equal(rig_convert(&rig, 20, 512, GMEM_SHARED, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 20, 512, GMEM_SHARED, 0, &report), 0);
 	rig_expect_call(&rig, 0, 0, start_of(&rig, 20, 4), 512, GMEM_SHARED);
 	expect_calls_only(&rig, 1);
 	rig_close(&rig);
@@ -76,14 +76,17 @@ static void a_batch_of_neighbours_is_one_call(void **state)
 	rig_map(&rig, 16, rig_region(&rig, 1024), 0, 1024);
 	ranges = ranges_of(&rig, 20, 512, 1, 1);
 	rig_forget_calls(&rig);
-	assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 512, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 512, GMEM_PRIVATE,
+						GMEM_CONVERT_KEEP, &report),
+			 0);
 	rig_expect_call(&rig, 0, 0, start_of(&rig, 20, 4), 512, GMEM_PRIVATE);
 	expect_calls_only(&rig, 1);
 	assert_int_equal(report.ioctls, 1);
 	assert_int_equal(report.converted, 512 * rig.page);
 	/* The same by the library's record alone: none of it is left to do. */
 	assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 512, GMEM_PRIVATE,
-						GMEM_CONVERT_TRUST_STATE, &report),
+						GMEM_CONVERT_TRUST_STATE | GMEM_CONVERT_KEEP,
+						&report),
 			 0);
 	expect_calls_only(&rig, 0);
 	free(ranges);
@@ -104,8 +107,8 @@ static void ranges_apart_are_a_call_each(void **state)
 	ranges = ranges_of(&rig, 17, 20, 2, 3);
 	for (k = 0; k < 2; k++) {
 		rig_forget_calls(&rig);
-		assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 20, GMEM_PRIVATE, flags[k],
-							&report),
+		assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 20, GMEM_PRIVATE,
+							flags[k] | GMEM_CONVERT_KEEP, &report),
 				 0);
 		assert_int_equal(report.ioctls, 20);
 		assert_int_equal(report.converted, 40 * rig.page);
@@ -114,7 +117,8 @@ static void ranges_apart_are_a_call_each(void **state)
 					GMEM_PRIVATE);
 		expect_calls_only(&rig, 20);
 		assert_int_equal(gmem_vm_get_state(rig.vm, 19 * rig.page, rig.page), GMEM_SHARED);
-		assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 20, GMEM_SHARED, 0, NULL),
+		assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 20, GMEM_SHARED,
+							GMEM_CONVERT_KEEP, NULL),
 				 0);
 	}
 	free(ranges);
@@ -136,7 +140,7 @@ static void sections_of_several_regions(void **state)
 		rig_map(&rig, 16 + 32 * i, rig_region(&rig, 128), 8 + 32 * i, 32);
 	for (to = GMEM_SHARED; to <= GMEM_PRIVATE; to++) {
 		rig_forget_calls(&rig);
-		assert_int_equal(rig_convert(&rig, 20, 88, to, 0, &report), 0);
+		assert_int_equal(rig_convert_keeping(&rig, 20, 88, to, 0, &report), 0);
 		assert_int_equal(report.converted, to == GMEM_PRIVATE ? 88 * rig.page : 0);
 		if (is_per_vm(&rig)) {
 			rig_expect_call(&rig, 0, 0, 20, 88, to);
@@ -163,13 +167,15 @@ static void sections_of_one_region_that_go_on(void **state)
 	for (i = 0; i < 4; i++)
 		rig_map(&rig, 16 + 32 * i, rig.region[0], 32 * i, 32);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, 17, 126, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 17, 126, GMEM_PRIVATE, 0, &report), 0);
 	assert_int_equal(report.converted, 126 * rig.page);
 	rig_expect_call(&rig, 0, 0, start_of(&rig, 17, 1), 126, GMEM_PRIVATE);
 	expect_calls_only(&rig, 1);
 	/* By ranges that end where the sections do not. */
 	ranges = ranges_of(&rig, 17, 14, 9, 9);
-	assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 14, GMEM_SHARED, 0, &report), 0);
+	assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 14, GMEM_SHARED, GMEM_CONVERT_KEEP,
+						&report),
+			 0);
 	assert_int_equal(report.converted, 126 * rig.page);
 	rig_expect_call(&rig, 0, 0, start_of(&rig, 17, 1), 126, GMEM_SHARED);
 	expect_calls_only(&rig, 1);
@@ -190,7 +196,7 @@ static void sections_of_one_region_out_of_order(void **state)
 	/* And a page is missing in the file here. */
 	rig_map(&rig, 80, rig.region[0], 33, 31);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, 16, 95, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 16, 95, GMEM_PRIVATE, 0, &report), 0);
 	assert_int_equal(report.converted, 95 * rig.page);
 	if (is_per_vm(&rig)) {
 		rig_expect_call(&rig, 0, 0, 16, 95, GMEM_PRIVATE);
@@ -217,7 +223,7 @@ static void holes_and_plain_memory_part_calls(void **state)
 	rig_map(&rig, 64, rig_plain_region(&rig, 16), 0, 16);
 	rig_map(&rig, 80, rig.region[0], 32, 16);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, 0, 128, GMEM_SHARED, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 0, 128, GMEM_SHARED, 0, &report), 0);
 	assert_int_equal(report.converted, 0);
 	rig_expect_call(&rig, 0, 0, start_of(&rig, 16, 0), 16, GMEM_SHARED);
 	rig_expect_call(&rig, 1, 0, start_of(&rig, 48, 16), 16, GMEM_SHARED);
@@ -234,20 +240,22 @@ static void what_is_right_is_told_again_unless_trusted(void **state)
 	rig_open(&rig, *state);
 	rig_map(&rig, 16, rig_region(&rig, 64), 0, 64);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, 16, 64, GMEM_SHARED, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 16, 64, GMEM_SHARED, 0, &report), 0);
 	assert_int_equal(report.ioctls, 1);
 	assert_int_equal(report.converted, 0);
 	expect_calls_only(&rig, 1);
-	assert_int_equal(rig_convert(&rig, 16, 64, GMEM_SHARED, GMEM_CONVERT_TRUST_STATE, &report),
+	assert_int_equal(rig_convert_keeping(&rig, 16, 64, GMEM_SHARED, GMEM_CONVERT_TRUST_STATE,
+					     &report),
 			 0);
 	assert_int_equal(report.stage, GMEM_STAGE_DONE);
 	assert_int_equal(report.ioctls, 0);
 	assert_int_equal(report.converted, 0);
 	expect_calls_only(&rig, 0);
 	/* The edges are right, and are left out. */
-	assert_int_equal(rig_convert(&rig, 24, 8, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 24, 8, GMEM_PRIVATE, 0, NULL), 0);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, 16, 64, GMEM_SHARED, GMEM_CONVERT_TRUST_STATE, &report),
+	assert_int_equal(rig_convert_keeping(&rig, 16, 64, GMEM_SHARED, GMEM_CONVERT_TRUST_STATE,
+					     &report),
 			 0);
 	assert_int_equal(report.converted, 8 * rig.page);
 	rig_expect_call(&rig, 0, 0, start_of(&rig, 24, 8), 8, GMEM_SHARED);
@@ -263,11 +271,12 @@ static void few_pages_between_are_joined(void **state)
 
 	rig_open(&rig, *state);
 	rig_map(&rig, 16, rig_region(&rig, 256), 0, 256);
-	assert_int_equal(rig_convert(&rig, 20, 1, GMEM_PRIVATE, 0, NULL), 0);
-	assert_int_equal(rig_convert(&rig, 85, 1, GMEM_PRIVATE, 0, NULL), 0);
-	assert_int_equal(rig_convert(&rig, 151, 1, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 20, 1, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 85, 1, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 151, 1, GMEM_PRIVATE, 0, NULL), 0);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, 16, 256, GMEM_SHARED, GMEM_CONVERT_TRUST_STATE, &report),
+	assert_int_equal(rig_convert_keeping(&rig, 16, 256, GMEM_SHARED, GMEM_CONVERT_TRUST_STATE,
+					     &report),
 			 0);
 	assert_int_equal(report.converted, 3 * rig.page);
 	rig_expect_call(&rig, 0, 0, start_of(&rig, 20, 4), 66, GMEM_SHARED);
@@ -285,10 +294,11 @@ static void few_pages_are_not_joined_over_sections(void **state)
 	rig_open(&rig, *state);
 	rig_map(&rig, 16, rig_region(&rig, 32), 0, 32);
 	rig_map(&rig, 48, rig_region(&rig, 32), 0, 32);
-	assert_int_equal(rig_convert(&rig, 46, 1, GMEM_PRIVATE, 0, NULL), 0);
-	assert_int_equal(rig_convert(&rig, 49, 1, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 46, 1, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 49, 1, GMEM_PRIVATE, 0, NULL), 0);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, 16, 64, GMEM_SHARED, GMEM_CONVERT_TRUST_STATE, &report),
+	assert_int_equal(rig_convert_keeping(&rig, 16, 64, GMEM_SHARED, GMEM_CONVERT_TRUST_STATE,
+					     &report),
 			 0);
 	assert_int_equal(report.converted, 2 * rig.page);
 	rig_expect_call(&rig, 0, 0, start_of(&rig, 46, 30), 1, GMEM_SHARED);
@@ -308,7 +318,7 @@ static void a_gibibyte_is_one_call(void **state)
 	pages = 2 * GIB / rig.page;
 	rig_map(&rig, 16, rig_region(&rig, pages), 0, pages);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, 17, pages - 2, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 17, pages - 2, GMEM_PRIVATE, 0, &report), 0);
 	assert_int_equal(report.converted, 2 * GIB - 2 * rig.page);
 	rig_expect_call(&rig, 0, 0, start_of(&rig, 17, 1), pages - 2, GMEM_PRIVATE);
 	assert_int_equal(rig.call_count, 1);
@@ -341,25 +351,27 @@ static void nothing_is_allocated(void **state)
 	rig_map(&rig, 528, rig_region(&rig, 512), 0, 512);
 	ranges = ranges_of(&rig, 17, 500, 1, 2);
 	allocations_fail_from(1);
-	expect_no_allocation(rig_convert(&rig, 16, 1024, GMEM_PRIVATE, 0, &report), 0);
+	expect_no_allocation(rig_convert_keeping(&rig, 16, 1024, GMEM_PRIVATE, 0, &report), 0);
 	allocations_fail_from(1);
-	expect_no_allocation(gmem_vm_convert_ranges(rig.vm, ranges, 500, GMEM_SHARED, 0, &report),
+	expect_no_allocation(gmem_vm_convert_ranges(rig.vm, ranges, 500, GMEM_SHARED,
+						    GMEM_CONVERT_KEEP, &report),
 			     0);
 	allocations_fail_from(1);
 	expect_no_allocation(gmem_vm_pin(rig.vm, 17 * rig.page, 8, GMEM_ACCESS_WAIT, &pin), 0);
 	allocations_fail_from(1);
-	expect_no_allocation(
-		rig_convert(&rig, 16, 1024, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT, &report), -EAGAIN);
+	expect_no_allocation(rig_convert_keeping(&rig, 16, 1024, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT,
+						 &report),
+			     -EAGAIN);
 	rig_fail_call(&rig, 2, -EIO);
 	allocations_fail_from(1);
-	expect_no_allocation(rig_convert(&rig, 16, 1024, GMEM_SHARED, 0, &report),
+	expect_no_allocation(rig_convert_keeping(&rig, 16, 1024, GMEM_SHARED, 0, &report),
 			     is_per_vm(&rig) ? 0 : -EIO);
 	gmem_sim_clear_failures(rig.sim);
 	allocations_fail_from(1);
 	expect_no_allocation(gmem_vm_read(rig.vm, 17 * rig.page, bytes, 64, GMEM_ACCESS_CHECKED),
 			     0);
 	allocations_fail_from(1);
-	expect_no_allocation(rig_convert(&rig, 0, 1, GMEM_PRIVATE, 0, &report), -ENOENT);
+	expect_no_allocation(rig_convert_keeping(&rig, 0, 1, GMEM_PRIVATE, 0, &report), -ENOENT);
 	gmem_vm_unpin(rig.vm, &pin);
 	free(ranges);
 	rig_compare(&rig);
@@ -377,15 +389,15 @@ static void waits_make_the_calls_they_may(void **state)
 	rig_map(&rig, 16, rig_region(&rig, 64), 0, 64);
 	rig_fail_call(&rig, 1, -EINTR);
 	rig_forget_calls(&rig);
-	assert_int_equal(rig_convert(&rig, 16, 64, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 16, 64, GMEM_PRIVATE, 0, &report), 0);
 	assert_int_equal(rig.call_count, 2);
 	assert_int_equal(report.retries, 1);
 	assert_true(rig.wait_calls > 0);
 	assert_int_equal(rig.other_calls, 0);
-	assert_int_equal(rig_convert(&rig, 16, 64, GMEM_SHARED, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&rig, 16, 64, GMEM_SHARED, 0, NULL), 0);
 	rig_forget_calls(&rig);
 	assert_int_equal(gmem_vm_pin(rig.vm, 16 * rig.page, rig.page, 0, &pin), 0);
-	assert_int_equal(rig_convert(&rig, 16, 1, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT, NULL),
+	assert_int_equal(rig_convert_keeping(&rig, 16, 1, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT, NULL),
 			 -EAGAIN);
 	gmem_vm_unpin(rig.vm, &pin);
 	assert_int_equal(rig.call_count, 0);

@@ -141,7 +141,7 @@ static void convert(struct scene *scene, uint64_t first, uint64_t count, uint32_
 {
 	uint64_t page;
 
-	assert_int_equal(rig_convert(&scene->rig, FIRST + first, count, to, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&scene->rig, FIRST + first, count, to, 0, NULL), 0);
 	for (page = first; page < first + count; page++)
 		note_converted(scene, page, to);
 }
@@ -312,8 +312,8 @@ static void partly(void **state)
 	open_scene(&scene, *state);
 	write_some(&scene, 1);
 	assert_int_equal(gmem_vm_pin(scene.rig.vm, gpa_of(&scene, 40), 1, 0, &pin), 0);
-	assert_int_equal(rig_convert(&scene.rig, FIRST + 20, 60, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT,
-				     &report),
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST + 20, 60, GMEM_PRIVATE,
+					     GMEM_CONVERT_NOWAIT, &report),
 			 -EAGAIN);
 	for (page = 20; page < 80; page++) {
 		if (page != 40)
@@ -328,7 +328,7 @@ static void partly(void **state)
 							{ gpa_of(&scene, 0), 10 * scene.rig.page },
 							{ gpa_of(&scene, 50), 8 * scene.rig.page },
 						},
-						2, GMEM_SHARED, 0, &report),
+						2, GMEM_SHARED, GMEM_CONVERT_KEEP, &report),
 			 -EIO);
 	for (page = 0; page < 10; page++)
 		note_converted(&scene, page, GMEM_SHARED);
@@ -503,7 +503,7 @@ static void copies_that_are_checked(void **state)
 				      GMEM_ACCESS_CHECKED),
 			 0);
 	/* Asked to be shared it is put right. */
-	assert_int_equal(rig_convert(&scene.rig, FIRST, 8, GMEM_SHARED, 0, NULL), 0);
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, 8, GMEM_SHARED, 0, NULL), 0);
 	rig_compare(&scene.rig);
 	assert_int_equal(gmem_vm_read(scene.rig.vm, gpa_of(&scene, 0), buffer, size,
 				      GMEM_ACCESS_CHECKED),

@@ -68,8 +68,9 @@ static void open_scene(struct rig *rig, const struct mode *mode)
 	rig_map(rig, FIRST + 32, rig_region(rig, 32), 0, 32);
 	rig_map(rig, FIRST + 64, rig->region[0], 33, 32);
 	for (page = 3; page < PAGES; page += 7)
-		assert_int_equal(rig_convert(rig, FIRST + page, 1, GMEM_PRIVATE, 0, NULL), 0);
-	assert_int_equal(rig_convert(rig, FIRST + 50, 20, GMEM_PRIVATE, 0, NULL), 0);
+		assert_int_equal(rig_convert_keeping(rig, FIRST + page, 1, GMEM_PRIVATE, 0, NULL),
+				 0);
+	assert_int_equal(rig_convert_keeping(rig, FIRST + 50, 20, GMEM_PRIVATE, 0, NULL), 0);
 }
 
 static uint32_t state_of(struct rig *rig, uint64_t page)
@@ -134,11 +135,11 @@ static int run(struct rig *rig, const struct scenario *scenario, uint32_t flags,
 
 	memset(report, 0xa5, sizeof(*report));
 	if (!scenario->list)
-		return rig_convert(rig, FIRST, PAGES, scenario->to, scenario->flags | flags,
-				   report);
+		return rig_convert_keeping(rig, FIRST, PAGES, scenario->to, scenario->flags | flags,
+					   report);
 	make_list(rig, list);
-	return gmem_vm_convert_ranges(rig->vm, list, LIST, scenario->to, scenario->flags | flags,
-				      report);
+	return gmem_vm_convert_ranges(rig->vm, list, LIST, scenario->to,
+				      scenario->flags | flags | GMEM_CONVERT_KEEP, report);
 }
 
 static void make_busy(struct rig *rig, const struct scenario *scenario)
@@ -257,7 +258,8 @@ static void expect_free(struct rig *rig)
 		assert_int_equal(rc, state_of(rig, page) == GMEM_SHARED ? 0 : -EACCES);
 		gmem_vm_unpin(rig->vm, &pin);
 	}
-	assert_int_equal(rig_convert(rig, FIRST, PAGES, GMEM_SHARED, GMEM_CONVERT_NOWAIT, &report),
+	assert_int_equal(rig_convert_keeping(rig, FIRST, PAGES, GMEM_SHARED, GMEM_CONVERT_NOWAIT,
+					     &report),
 			 0);
 	assert_int_equal(gmem_vm_unmap(rig->vm, FIRST * rig->page, PAGES * rig->page), 0);
 }
@@ -387,8 +389,9 @@ static void a_busy_page_takes_all_back(void **state)
 			continue;
 		assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + page) * rig.page, 8, 0, &pin), 0);
 		rig_forget_calls(&rig);
-		assert_int_equal(rig_convert(&rig, FIRST, PAGES, GMEM_PRIVATE,
-					     GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_NOWAIT, &report),
+		assert_int_equal(rig_convert_keeping(&rig, FIRST, PAGES, GMEM_PRIVATE,
+						     GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_NOWAIT,
+						     &report),
 				 -EAGAIN);
 		expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_pin()");
 		assert_int_equal(report.converted, 0);
@@ -432,7 +435,8 @@ static void signals_do_not_end_a_rollback(void **state)
 							{ FIRST * rig.page, 32 * rig.page },
 							{ (FIRST + 64) * rig.page, 32 * rig.page },
 						},
-						2, GMEM_PRIVATE, GMEM_CONVERT_ROLLBACK, &report),
+						2, GMEM_PRIVATE,
+						GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_KEEP, &report),
 			 -EAGAIN);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "signal");
 	assert_int_equal(report.converted, 0);
@@ -462,7 +466,8 @@ static void a_rollback_that_fails_says_so(void **state)
 		rig_fail_call(&rig, 3, others[i]);
 		rig_forget_calls(&rig);
 		assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 2, GMEM_PRIVATE,
-							GMEM_CONVERT_ROLLBACK, &report),
+							GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_KEEP,
+							&report),
 				 -EIO);
 		assert_int_equal(report.converted, 32 * rig.page);
 		assert_int_equal(report.restored, 0);
@@ -478,7 +483,8 @@ static void a_rollback_that_fails_says_so(void **state)
 		rig_compare(&rig);
 		assert_int_equal(gmem_sim_clear_failures(rig.sim), 0);
 		assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 2, GMEM_PRIVATE,
-							GMEM_CONVERT_ROLLBACK, &report),
+							GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_KEEP,
+							&report),
 				 0);
 		rig_close(&rig);
 	}
@@ -502,12 +508,13 @@ static void waits_that_fail(void **state)
 		rig_map(&rig, FIRST, rig_region(&rig, 64), 0, 64);
 		assert_int_equal(gmem_vm_pin(rig.vm, (FIRST + 8) * rig.page, 8, 0, &pin), 0);
 		atomic_store(&rig.futex_error, futex_errors[i]);
-		assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), -EAGAIN);
+		assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report),
+				 -EAGAIN);
 		assert_int_equal(report.gpa, (FIRST + 8) * rig.page);
 		assert_int_equal(report.converted, 63 * rig.page);
 		atomic_store(&rig.futex_error, 0);
 		gmem_vm_unpin(rig.vm, &pin);
-		assert_int_equal(rig_convert(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
+		assert_int_equal(rig_convert_keeping(&rig, FIRST, 64, GMEM_PRIVATE, 0, &report), 0);
 		rig_compare(&rig);
 		rig_close(&rig);
 	}

@@ -243,9 +243,9 @@ static int call_library(struct model *model, uint32_t flags, struct gmem_report 
 	memset(report, 0xa5, sizeof(*report));
 	if (model->count == 1)
 		return gmem_vm_convert(rig->vm, model->ranges[0].gpa, model->ranges[0].size,
-				       model->to, flags, report);
-	return gmem_vm_convert_ranges(rig->vm, model->ranges, model->count, model->to, flags,
-				      report);
+				       model->to, flags | GMEM_CONVERT_KEEP, report);
+	return gmem_vm_convert_ranges(rig->vm, model->ranges, model->count, model->to,
+				      flags | GMEM_CONVERT_KEEP, report);
 }
 
 static uint32_t some_flags(struct model *model)
@@ -653,8 +653,9 @@ static void states_move_with_their_region(void **state)
 		for (page = round; page < PAGES; page += 3 + round) {
 			bool private = model.pages[0][page].is_private;
 
-			assert_int_equal(rig_convert(&model.rig, gpa + page, 1,
-						     private ? GMEM_SHARED : GMEM_PRIVATE, 0, NULL),
+			assert_int_equal(rig_convert_keeping(&model.rig, gpa + page, 1,
+							     private ? GMEM_SHARED : GMEM_PRIVATE,
+							     0, NULL),
 					 0);
 			model.pages[0][page].is_private = !private;
 		}

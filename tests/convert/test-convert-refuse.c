@@ -165,7 +165,7 @@ static void malformed_lists(void **state)
 static void wrong_arguments_of_the_program(void **state)
 {
 	static const uint32_t no_states[] = { 0, GMEM_HOLE, GMEM_SHARED | GMEM_PRIVATE, 8, ~0u };
-	static const uint32_t no_flags[] = { 1u << 3, 1u << 31, GMEM_CONVERT_NOWAIT | 1u << 4 };
+	static const uint32_t no_flags[] = { 1u << 5, 1u << 31, GMEM_CONVERT_NOWAIT | 1u << 6 };
 	struct gmem_report report;
 	struct gmem_range range;
 	struct rig rig;

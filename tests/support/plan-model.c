@@ -137,6 +137,7 @@ static void make_frame(struct plan_model *model)
 			.config.tag = i + 1,
 			.guest.fd = (int)(100 + i),
 			.shadow = i < PLAIN_REGION ? &model->shadows[scale][i] : NULL,
+			.can_be_private = i < PLAIN_REGION,
 		};
 }
 
@@ -434,7 +435,7 @@ static bool check_looks(struct plan_model *model)
 	uint64_t page, above = PAGES;
 
 	for (page = PAGES; page-- > 0;) {
-		bool found = gmem_plan_look(&model->table, address(model, page), &view);
+		bool found = gmem_layout_look(&model->table, address(model, page), &view);
 
 		if (section_at(model, page))
 			above = page;

@@ -66,7 +66,7 @@ static void gmem_vm_convert_EINVAL(void **unused)
 		{ { AT(0x28), AT(1) }, 0, 0, GMEM_LOG_ERROR, "to is 0;" },
 		{ { AT(0x28), AT(1) }, 3, 0, GMEM_LOG_ERROR, "to is 3;" },
 		{ { AT(0x28), AT(1) }, GMEM_HOLE, 0, GMEM_LOG_ERROR, "to is 4;" },
-		{ { AT(0x28), AT(1) }, GMEM_PRIVATE, 1u << 3, GMEM_LOG_ERROR, "flags are 0x8" },
+		{ { AT(0x28), AT(1) }, GMEM_PRIVATE, 1u << 5, GMEM_LOG_ERROR, "flags are 0x20" },
 		{ { AT(0x28), AT(1) }, GMEM_SHARED, 1u << 31, GMEM_LOG_ERROR, "0x80000000" },
 		{ { AT(0x28), 0 }, GMEM_PRIVATE, 0, GMEM_LOG_DEBUG, "gpa 0x28000, 0 bytes" },
 		{ { AT(0x28) + 1, AT(1) }, GMEM_PRIVATE, 0, GMEM_LOG_DEBUG, "gpa 0x28001" },

@@ -270,6 +270,7 @@ static void error_names_are_right(void **state)
 		{ ENXIO, "ENXIO" },         { EPERM, "EPERM" },
 		{ ETXTBSY, "ETXTBSY" },     { EHWPOISON, "EHWPOISON" },
 		{ EOVERFLOW, "EOVERFLOW" }, { EOPNOTSUPP, "EOPNOTSUPP" },
+		{ ECANCELED, "ECANCELED" }, { EXDEV, "EXDEV" },
 	};
 	size_t i;
 

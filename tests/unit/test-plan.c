@@ -70,10 +70,12 @@ static void open_fixture(struct fixture *fixture, uint32_t tracking, uint32_t to
 				 0);
 	fixture->a = (struct gmem_region){ .host = &fixture->backing,
 					   .shadow = &fixture->shadows[0],
+					   .can_be_private = true,
 					   .config.tag = 1,
 					   .guest.fd = 10 };
 	fixture->b = fixture->a;
 	fixture->b.shadow = &fixture->shadows[1];
+	fixture->b.can_be_private = true;
 	fixture->b.config.tag = 2;
 	fixture->b.guest.fd = 11;
 	fixture->plain = (struct gmem_region){ .host = &fixture->backing, .guest.fd = -1 };
@@ -387,7 +389,7 @@ static void an_empty_layout_has_no_runs(void **unused)
 	assert_int_equal(gmem_plan_check(&fixture.plan, &obstacle), -ENOENT);
 	assert_null(obstacle.view.region);
 	EXPECT_RUNS(&fixture, PLAN_ALL, NOTHING);
-	assert_false(gmem_plan_look(&fixture.table, 0, &view));
+	assert_false(gmem_layout_look(&fixture.table, 0, &view));
 	close_fixture(&fixture);
 }
 

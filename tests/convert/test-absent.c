@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Memory that is unplugged: freed, out of reach, and plugged in again, in every mode. */
+#include "rig.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What a listener was told: bytes added less bytes removed. */
+struct ear {
+	int64_t bytes;
+	unsigned int calls;
+	int answer;
+};
+
+static int hear(uint32_t event, const struct gmem_run *run, void *opaque)
+{
+	struct ear *ear = opaque;
+
+	ear->calls++;
+	if (ear->answer)
+		return ear->answer;
+	ear->bytes += event == GMEM_EVENT_ADD ? (int64_t)run->size : -(int64_t)run->size;
+	return 0;
+}
+
+static struct gmem_listener *listen(struct rig *rig, struct ear *ear)
+{
+	struct gmem_listener *listener;
+
+	memset(ear, 0, sizeof(*ear));
+	assert_int_equal(gmem_listener_new(rig->vm, GMEM_LISTEN_ALL, GMEM_LISTEN_RAM, 0, hear, ear,
+					   NULL, &listener),
+			 0);
+	return listener;
+}
+
+static void assert_pages(struct rig *rig, uint64_t first, uint64_t count, uint32_t state)
+{
+	assert_int_equal(gmem_vm_get_state(rig->vm, first * rig->page, count * rig->page), state);
+}
+
+static void absent_memory_is_out_of_reach(void **state)
+{
+	struct gmem_report report;
+	struct gmem_pin pin;
+	struct gmem_run run;
+	struct rig rig;
+	void *host;
+	char byte = 1;
+
+	rig_open(&rig, *state);
+	rig_map(&rig, 16, rig_region(&rig, 64), 0, 64);
+	assert_int_equal(gmem_vm_write(rig.vm, 20 * rig.page, &byte, 1, 0), 0);
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
+			 0);
+	assert_pages(&rig, 20, 4, GMEM_ABSENT);
+	assert_pages(&rig, 20, 1, GMEM_ABSENT);
+	assert_pages(&rig, 16, 64, GMEM_ABSENT | GMEM_SHARED);
+	assert_int_equal(gmem_vm_next_run(rig.vm, 16 * rig.page, &run), 1);
+	assert_int_equal(run.size, 4 * rig.page);
+	assert_int_equal(run.state, GMEM_SHARED);
+	assert_int_equal(gmem_vm_next_run(rig.vm, 20 * rig.page, &run), 1);
+	assert_int_equal(run.size, 4 * rig.page);
+	assert_int_equal(run.state, GMEM_ABSENT);
+	assert_int_equal(gmem_vm_translate(rig.vm, 23 * rig.page, 1, 0, &host), -EACCES);
+	assert_int_equal(gmem_vm_pin(rig.vm, 23 * rig.page, 1, 0, &pin), -EACCES);
+	assert_int_equal(
+		gmem_vm_pin(rig.vm, 19 * rig.page, 2 * rig.page, GMEM_ACCESS_PARTIAL, &pin), 0);
+	assert_int_equal(pin.size, rig.page);
+	gmem_vm_unpin(rig.vm, &pin);
+	assert_int_equal(gmem_vm_read(rig.vm, 20 * rig.page, &byte, 1, 0), -EACCES);
+	logs_reset(rig.logs);
+	assert_int_equal(rig_convert(&rig, 16, 8, GMEM_PRIVATE, 0, &report), -EACCES);
+	assert_int_equal(report.gpa, 20 * rig.page);
+	assert_int_equal(report.stage, GMEM_STAGE_PLAN);
+	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "absent");
+	assert_int_equal(rig_convert(&rig, 20, 1, GMEM_SHARED, 0, &report), -EACCES);
+	assert_pages(&rig, 16, 4, GMEM_SHARED);
+
+	assert_int_equal(gmem_vm_populate(rig.vm, 16 * rig.page, 64 * rig.page), 0);
+	assert_pages(&rig, 16, 64, GMEM_SHARED);
+	assert_int_equal(gmem_vm_read(rig.vm, 20 * rig.page, &byte, 1, 0), 0);
+	assert_int_equal(byte, 0);
+	assert_int_equal(rig_convert(&rig, 16, 8, GMEM_PRIVATE, 0, &report), 0);
+	rig_compare(&rig);
+	rig_close(&rig);
+}
+
+static void listeners_hear_of_plugging(void **state)
+{
+	struct gmem_listener *listener;
+	struct ear ear;
+	struct rig rig;
+
+	rig_open(&rig, *state);
+	rig_map(&rig, 16, rig_region(&rig, 64), 0, 64);
+	assert_int_equal(rig_convert(&rig, 22, 1, GMEM_PRIVATE, 0, NULL), 0);
+	listener = listen(&rig, &ear);
+	assert_int_equal(ear.bytes, 63 * rig.page);
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, 0), 0);
+	assert_int_equal(ear.bytes, 63 * rig.page);
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
+			 0);
+	assert_int_equal(ear.bytes, 60 * rig.page);
+	/* Again: nobody has it any more. */
+	ear.calls = 0;
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
+			 0);
+	assert_int_equal(ear.calls, 0);
+	ear.answer = -EBUSY;
+	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page), -ECANCELED);
+	assert_pages(&rig, 20, 4, GMEM_ABSENT);
+	ear.answer = 0;
+	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page), 0);
+	assert_int_equal(ear.bytes, 63 * rig.page);
+	assert_pages(&rig, 22, 1, GMEM_PRIVATE);
+	/* One who refuses to let go has it all as it was. */
+	ear.answer = -EBUSY;
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
+			 -ECANCELED);
+	ear.answer = 0;
+	assert_pages(&rig, 20, 4, GMEM_SHARED | GMEM_PRIVATE);
+	gmem_listener_free(listener);
+	assert_int_equal(ear.bytes, 0);
+	rig_close(&rig);
+}
+
+/* It belongs to the region: where this goes, it goes; and a new region has none. */
+static void absence_follows_the_region(void **state)
+{
+	struct gmem_region *region;
+	struct rig rig;
+
+	rig_open(&rig, *state);
+	region = rig_region(&rig, 64);
+	rig_map(&rig, 16, region, 0, 64);
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
+			 0);
+	assert_int_equal(gmem_vm_unmap(rig.vm, 16 * rig.page, 64 * rig.page), 0);
+	rig_map(&rig, 1024, region, 0, 64);
+	assert_pages(&rig, 1028, 4, GMEM_ABSENT);
+	assert_pages(&rig, 1024, 4, GMEM_SHARED);
+	/* What is passed over when memory is allocated stays so. */
+	assert_int_equal(gmem_region_prefault(region, 0, 64 * rig.page, 1), 0);
+	assert_pages(&rig, 1028, 4, GMEM_ABSENT);
+	assert_int_equal(gmem_vm_unmap(rig.vm, 1024 * rig.page, 64 * rig.page), 0);
+	gmem_region_free(region);
+	rig.regions = 0;
+	rig_map(&rig, 16, rig_region(&rig, 64), 0, 64);
+	assert_pages(&rig, 16, 64, GMEM_SHARED);
+	rig_close(&rig);
+}
+
+/* Memory that can never be private has no states to look at, until some of it is absent. */
+static void memory_without_states_can_be_absent(void **state)
+{
+	struct gmem_region_config *config;
+	struct gmem_region *region;
+	struct rig rig;
+
+	rig_open(&rig, *state);
+	assert_int_equal(gmem_region_config_new(&config), 0);
+	gmem_region_config_set_backing(config, GMEM_BACKING_PLAIN);
+	assert_int_equal(gmem_region_new(rig.vm, 64 * rig.page, config, &region), 0);
+	gmem_region_config_free(config);
+	rig_map(&rig, 16, region, 0, 64);
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
+			 0);
+	assert_pages(&rig, 20, 4, GMEM_ABSENT);
+	assert_pages(&rig, 16, 4, GMEM_SHARED);
+	/* It is still memory that cannot be private. */
+	assert_int_equal(rig_convert(&rig, 16, 4, GMEM_PRIVATE, 0, NULL), -EACCES);
+	assert_int_equal(rig_convert(&rig, 16, 4, GMEM_SHARED, 0, NULL), 0);
+	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page), 0);
+	assert_pages(&rig, 16, 64, GMEM_SHARED);
+	gmem_region_free(region);
+	rig_close(&rig);
+}
+
+static void bad_requests_are_refused(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, *state);
+	rig_map(&rig, 16, rig_region(&rig, 64), 0, 64);
+	logs_reset(rig.logs);
+	assert_int_equal(gmem_vm_discard(rig.vm, 16 * rig.page, rig.page, 2), -EINVAL);
+	expect_one_message(rig.logs, GMEM_LOG_ERROR, "gmem_vm_discard", "flags");
+	assert_int_equal(gmem_vm_discard(rig.vm, 16 * rig.page + 1, rig.page, 0), -EINVAL);
+	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_discard", "page size");
+	assert_int_equal(gmem_vm_populate(rig.vm, 16 * rig.page, 0), -EINVAL);
+	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_populate", "page size");
+	assert_int_equal(gmem_vm_populate(rig.vm, UINT64_MAX - rig.page + 1, rig.page), -EINVAL);
+	logs_reset(rig.logs);
+	/* Holes are passed over. */
+	assert_int_equal(gmem_vm_discard(rig.vm, 0, 1024 * rig.page, GMEM_DISCARD_ABSENT), 0);
+	assert_int_equal(gmem_vm_populate(rig.vm, 0, 1024 * rig.page), 0);
+	rig_close(&rig);
+}
+
+int main(void)
+{
+	static const struct rig_case cases[] = {
+		RIG_CASE(absent_memory_is_out_of_reach, IN_ALL_MODES),
+		RIG_CASE(listeners_hear_of_plugging, IN_ALL_MODES),
+		RIG_CASE(absence_follows_the_region, IN_ALL_MODES),
+		RIG_CASE(memory_without_states_can_be_absent, IN_ALL_MODES),
+		RIG_CASE(bad_requests_are_refused, IN_ALL_MODES),
+	};
+
+	return rig_run("absent", cases, sizeof(cases) / sizeof(cases[0]));
+}

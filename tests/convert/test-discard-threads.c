@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Discards that were put off, while others convert, flush and discard: whatever is freed, and by
+ * whom, no byte of the side that is seen is ever lost.
+ */
+#include "rig.h"
+
+#include "tests/support/random.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#define THREADS 4u
+#define PAGES 128u
+#define ROUNDS 1500u
+
+struct work {
+	struct rig *rig;
+	uint32_t number;
+	uint64_t random;
+	int vcpu_fd;
+	_Atomic bool *over;
+	char shown[PAGES];
+	bool private[PAGES];
+};
+
+/* cmocka's assertions are for the first thread alone. */
+static void must(bool held)
+{
+	if (!held)
+		abort();
+}
+
+static void guest(struct work *work, uint64_t page, char *byte, uint32_t flags)
+{
+	must(!gmem_sim_guest_access(work->rig->sim, work->vcpu_fd, page * work->rig->page, byte, 1,
+				    flags));
+}
+
+/* What a page holds is what its owner wrote last, on the side that it then had. */
+static void check_page(struct work *work, uint64_t page)
+{
+	char byte = 0;
+
+	if (work->private[page])
+		guest(work, page, &byte, 0);
+	else
+		must(!gmem_vm_read(work->rig->vm, page * work->rig->page, &byte, 1,
+				   GMEM_ACCESS_WAIT));
+	must(byte == work->shown[page]);
+}
+
+static void write_page(struct work *work, uint64_t page, char byte)
+{
+	work->shown[page] = byte;
+	if (work->private[page])
+		guest(work, page, &byte, GMEM_SIM_WRITE);
+	else
+		must(!gmem_vm_write(work->rig->vm, page * work->rig->page, &byte, 1,
+				    GMEM_ACCESS_WAIT));
+}
+
+/* Every fourth page is this thread's; what is put off of neighbours is joined. */
+static void *convert(void *opaque)
+{
+	struct work *work = opaque;
+	uint32_t i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		uint64_t page =
+			random_below(&work->random, PAGES / THREADS) * THREADS + work->number;
+		uint32_t to = work->private[page] ? GMEM_SHARED : GMEM_PRIVATE;
+		uint32_t flags = random_below(&work->random, 4) ? 0 : GMEM_CONVERT_KEEP;
+
+		check_page(work, page);
+		must(!rig_convert(work->rig, page, 1, to, flags, NULL));
+		work->private[page] = !work->private[page];
+		write_page(work, page, (char)random_next(&work->random));
+		if (!random_below(&work->random, 50)) {
+			must(!gmem_vm_discard(work->rig->vm, page * work->rig->page,
+					      work->rig->page, 0));
+			work->shown[page] = 0;
+		}
+	}
+	for (i = work->number; i < PAGES; i += THREADS)
+		check_page(work, i);
+	return NULL;
+}
+
+static void *flush(void *opaque)
+{
+	struct work *work = opaque;
+
+	while (!atomic_load(work->over)) {
+		must(!gmem_vm_flush(work->rig->vm));
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void no_byte_is_lost(void **state)
+{
+	uint64_t seed = random_seed("discards and threads");
+	struct work work[THREADS + 1] = { 0 };
+	pthread_t threads[THREADS + 1];
+	const struct mode *mode = *state;
+	struct gmem_vm_config *config;
+	struct gmem_vm_stats stats;
+	_Atomic bool over = false;
+	void *kvm_run;
+	struct rig rig;
+	uint32_t i;
+
+	assert_int_equal(gmem_vm_config_new(&config), 0);
+	gmem_vm_config_set_type(config, mode->vm_type);
+	gmem_vm_config_set_discard_limit(config, PAGES / 2 * UINT64_C(4096));
+	rig_open_with(&rig, mode, config);
+	gmem_vm_config_free(config);
+	rig_map(&rig, 0, rig_region(&rig, PAGES), 0, PAGES);
+	for (i = 0; i <= THREADS; i++) {
+		work[i] = (struct work){ &rig, i, seed + i, -1, &over, { 0 }, { false } };
+		work[i].vcpu_fd = gmem_sim_create_vcpu(rig.sim, rig.vm_fd, &kvm_run);
+		must(!pthread_create(&threads[i], NULL, i < THREADS ? convert : flush, &work[i]));
+	}
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	atomic_store(&over, true);
+	pthread_join(threads[THREADS], NULL);
+	rig_compare(&rig);
+	assert_int_equal(gmem_vm_flush(rig.vm), 0);
+	assert_int_equal(gmem_vm_get_stats(rig.vm, &stats), 0);
+	assert_int_equal(stats.bytes_held_twice, 0);
+	for (i = 0; i <= THREADS; i++) {
+		const uint64_t arg[GMEM_SYS_ARGUMENTS] = { (uint64_t)work[i].vcpu_fd };
+
+		rig.kernel.call(GMEM_SYS_CLOSE, arg, rig.kernel.opaque);
+	}
+	rig_close(&rig);
+}
+
+int main(void)
+{
+	static const struct rig_case cases[] = {
+		RIG_CASE(no_byte_is_lost, SMALL_PAGES),
+	};
+
+	return rig_run("discards and threads", cases, sizeof(cases) / sizeof(cases[0]));
+}
