@@ -48,19 +48,19 @@ extern "C" {
  * @param gpa, size  in bytes, no alignment; size not 0
  * @param flags      GMEM_ACCESS_WRITE or 0
  * @param[out] host  not NULL; NULL on failure
- * @return 0: all of it is there; -EINVAL, -ENOENT (a hole), -EACCES (private, a device's, or
- *         read-only and to be written), -EXDEV (not in one piece), -EIO (in a child after fork).
+ * @return 0: all of it is there; -EINVAL, -ENOENT (a hole), -EACCES (private, absent, a device's,
+ *         or read-only and to be written), -EXDEV (not in one piece), -EIO (in a child after fork).
  *         The first obstacle from gpa on decides. Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_translate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags,
 			       void **host);
 
 /**
- * @brief What a range has: the OR of GMEM_SHARED, GMEM_PRIVATE, GMEM_HOLE.
+ * @brief What a range has: the OR of GMEM_SHARED, GMEM_PRIVATE, GMEM_HOLE, GMEM_ABSENT.
  *
  * @param vm         not NULL
  * @param gpa, size  in bytes, no alignment; size not 0
- * @return 1 to 7; -EINVAL, -EIO (in a child after fork). Threads: any. Since: 0.1
+ * @return 1 to 15; -EINVAL, -EIO (in a child after fork). Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_get_state(struct gmem_vm *vm, uint64_t gpa, uint64_t size);
 

@@ -28,8 +28,8 @@
  * Each failure sends one message to the log (gmem/ctx.h), on the calling thread, before the
  * function returns; it names the object, the value and what would be right. It is of level error,
  * but of level debug where a guest can cause it (an address that a guest gave), so that a guest
- * cannot fill the log. After a failure every object is as it was; conversion, which may be half
- * done, says in a gmem_report what was.
+ * cannot fill the log. After a failure every object is as it was, but for gmem/convert.h:
+ * a conversion may be half done, and says in a gmem_report what was; so may a discard.
  *
  * Setters of a configuration or a context return nothing and cannot fail (NULL is ignored): the
  * function that uses the configuration judges it as a whole, and has a log to say what is wrong
@@ -44,7 +44,7 @@
  * Callbacks get their opaque pointer last. The free function that comes with one is called
  * exactly once, when the library will not use it again, also when the call that hands it over
  * fails. Unless it says otherwise a callback may call what gmem/access.h declares; whatever
- * changes the layout returns -EDEADLK there.
+ * converts or changes the layout returns -EDEADLK there.
  *
  * Ownership. What a function returns through an [out] handle is the caller's, who gives it back
  * once with the function named. Handles are counted inside and may be freed in any order.

@@ -87,11 +87,13 @@ extern "C" {
  * @param flags        GMEM_CONVERT_*
  * @param[out] report  NULL or what happened
  * @return 0: the whole range is as asked for, but for holes passed over;
- *         -EINVAL (gpa, size, to, flags), -ENOENT (a hole), -EACCES (absent memory; a
- *         device, or memory whose pages can never be private, to private), -EOPNOTSUPP (to private on a VM without
- *         private memory; rollback), -EDEADLK (from inside a callback of an operation on this VM),
- *         -EAGAIN (a page was in use to the last, or was passed over; the policy said stop or
- *         later), -ECANCELED (a listener refused), -ENOMEM, -EIO (the kernel failed in another way, or in a child after fork).
+ *         -EINVAL (gpa, size, to, flags), -ENOENT (a hole), -EACCES (absent memory; a device, or
+ *         memory whose pages can never be private, to private), -EOPNOTSUPP (to private on a VM
+ *         without private memory; rollback), -EDEADLK (from inside a callback of an operation on
+ *         this VM), -EAGAIN (a page was in use, or another operation at work, to the last; a page
+ *         was passed over; the policy said stop or later), -ECANCELED (a listener refused),
+ *         -ENOMEM (the kernel's), -EIO (the kernel failed in another way, or in a child after
+ *         fork). What is wrong with addresses, and -EAGAIN, is logged at level debug.
  *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_convert(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t to,

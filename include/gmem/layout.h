@@ -64,7 +64,7 @@ extern "C" {
  * @return 0; -EINVAL, -ENOMEM, -EEXIST (address, slot, or pages of a guest_memfd that are mapped
  *         elsewhere: use gmem_vm_map_alias()), -ENOSPC (no memslot or section left), -EOPNOTSUPP
  *         (flags that this region or kernel cannot have), -EAGAIN (another operation was at work
- *         on the range to the last), -EDEADLK, -EIO.
+ *         on the range to the last), -ECANCELED (a listener refused), -EDEADLK, -EIO.
  *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_map(struct gmem_vm *vm, uint64_t gpa, struct gmem_region *region,
@@ -96,9 +96,10 @@ GMEM_API int gmem_vm_map_alias(struct gmem_vm *vm, uint32_t address_space, uint6
  * @param vm         not NULL
  * @param gpa, size  must cover whole sections, and at least one. Exactly those of a reserved range
  *                   take away that one alone, and one only, whatever overlaps it.
- * @return 0; -EINVAL (also: it would cut a section), -ENOENT, -ENOMEM, -ECANCELED (several slots,
- *         and the pause callback refused), -EAGAIN (a page was pinned, or another operation at
- *         work on the range, to the last: gmem_vm_config_set_retry()), -EDEADLK, -EIO.
+ * @return 0; -EINVAL (also: it would cut a section), -ENOENT, -ENOMEM, -ECANCELED (a listener
+ *         refused; several slots, and the pause callback refused), -EAGAIN (a page was pinned, or
+ *         another operation at work on the range, to the last: gmem_vm_config_set_retry()),
+ *         -EDEADLK, -EIO.
  *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_unmap(struct gmem_vm *vm, uint64_t gpa, uint64_t size);
@@ -125,8 +126,8 @@ GMEM_API int gmem_vm_unmap_alias(struct gmem_vm *vm, uint32_t address_space, uin
  * @param gpa, size  must cover whole sections, and at least one; no reserved range
  * @param flags      GMEM_MAP_READONLY, DIRTY_LOG, DEVICE: replaces those they have
  * @return 0; -EINVAL, -ENOENT, -ENOMEM, -EOPNOTSUPP (pages can be private), -ECANCELED (the pause
- *         callback refused), -EAGAIN (another operation was at work on the range to the last),
- *         -EDEADLK, -EIO. Threads: any. Since: 0.1
+ *         callback or a listener refused), -EAGAIN (another operation was at work on the range to
+ *         the last), -EDEADLK, -EIO. Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_set_map_flags(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags);
 
@@ -216,8 +217,8 @@ GMEM_API int gmem_change_set_map_flags(struct gmem_change *change, uint64_t gpa,
  *
  * @param change  not NULL. On success it is empty again and can be used for another; on failure
  *                it is as it was, and can be tried again.
- * @return 0 (also of an empty change); what the steps can return; -ECANCELED (the pause callback
- *         refused). Threads: one; any for the VM. Since: 0.1
+ * @return 0 (also of an empty change); what the steps can return; -ECANCELED (the pause callback or
+ *         a listener refused). Threads: one; any for the VM. Since: 0.1
  */
 GMEM_API int gmem_change_commit(struct gmem_change *change);
 

@@ -6,9 +6,10 @@
  *
  * A listener is told of memory that has become shared and mapped (add), and of memory that is
  * about to stop being so (remove). It is the same whether a page turned private, was discarded, or
- * its section was unmapped, so a DMA user needs one function. At any time a listener has been
- * told of just the memory that is shared and mapped, but for what an operation is at work on, and
- * for what it refused where that could not be taken back (gmem_listener_fn).
+ * its section was unmapped, so a DMA user needs one function. At any time who listens to
+ * GMEM_LISTEN_ALL has been told of just the memory that is shared and mapped, but for what an
+ * operation is at work on, and for what it refused where that could not be taken back
+ * (gmem_listener_fn). Without GMEM_LISTEN_REPLAY the first to be heard of a run can be remove.
  */
 #ifndef GMEM_LISTENER_H
 #define GMEM_LISTENER_H
@@ -24,7 +25,7 @@ struct gmem_listener;
 
 /** @name What a listener wants to hear of
  * @{ */
-#define GMEM_LISTEN_CONVERT (1u << 0) /**< conversions and gmem_vm_discard() */
+#define GMEM_LISTEN_CONVERT (1u << 0) /**< conversions, discards, gmem_vm_populate() */
 #define GMEM_LISTEN_LAYOUT (1u << 1)  /**< changes of the layout */
 #define GMEM_LISTEN_REPLAY (1u << 2)  /**< add for all there is when made, remove when freed */
 #define GMEM_LISTEN_ALL 7u            /**< all of them */
