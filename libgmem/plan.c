@@ -105,10 +105,10 @@ static int check_range(const struct plan *plan, const struct gmem_range *range,
 	while (gpa < end && !rc) {
 		if (!gmem_layout_look(plan->table, gpa, view) || view->gpa >= end) {
 			*view = (struct section_view){ 0 };
-			return judge_gap(plan, obstacle, gpa, -ENOENT, "nothing is mapped there");
+			return judge_gap(plan, obstacle, gpa, -ENOENT, "nothing mapped");
 		}
 		if (view->gpa > gpa) {
-			rc = judge_gap(plan, obstacle, gpa, -ENOENT, "nothing is mapped there");
+			rc = judge_gap(plan, obstacle, gpa, -ENOENT, "nothing mapped");
 			if (rc)
 				*view = (struct section_view){ 0 };
 			gpa = view->gpa;

@@ -45,7 +45,7 @@ extern "C" {
  * nobody else converts: whoever holds a guest_memfd can (gmem_region_get_info()).
  */
 #define GMEM_CONVERT_TRUST_STATE (1u << 2)
-/** Split regions: keep the memory of the side that is no longer seen. */
+/** Split regions: keep the memory of the side that is no longer seen, whatever else is set. */
 #define GMEM_CONVERT_KEEP (1u << 3)
 /**
  * Split regions: free huge pages of the shared side too, where they turn private as a whole. Their

@@ -26,7 +26,8 @@ extern "C" {
  *
  * The caller owns it. It may lie on the stack and needs no initialisation and no release: the
  * library writes all of it, on success and on failure. Every function that takes one takes NULL
- * too.
+ * too. Where a request is refused for its arguments, or for being made inside a callback, gpa,
+ * size, tag and offset are 0.
  */
 struct gmem_report {
 	int32_t error;      /**< 0, or the negative errno that the function returned */
