@@ -77,7 +77,14 @@ static enum exit_code load_image(struct launch *launch, const struct options *op
 	bytes_free(&image);
 	if (!ret)
 		ret = gmem_ovmf_get_info(launch->ovmf, &launch->info);
-	return ret ? report_failure(options->image, ret) : EXIT_FINE;
+	if (ret)
+		return report_failure(options->image, ret);
+	if (!launch->info.sections)
+		fprintf(stderr,
+			"gmem-measure: warning: %s has no SEV metadata; firmware for SNP guests has "
+			"(Debian: OVMF.fd of the package ovmf)\n",
+			options->image);
+	return EXIT_FINE;
 }
 
 static enum exit_code load_kernel(struct launch *launch, const struct options *options)

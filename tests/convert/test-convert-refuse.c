@@ -211,13 +211,13 @@ struct obstacle {
 };
 
 static const struct obstacle obstacles[] = {
-	{ 0, 4, 0, -ENOENT, 0, 0, "nothing is mapped" },
-	{ 0, RAM + 4, 0, -ENOENT, 0, 0, "nothing is mapped" },
-	{ HOLE, 4, HOLE, -ENOENT, 0, 0, "nothing is mapped" },
-	{ RAM, 96, HOLE, -ENOENT, 0, 0, "nothing is mapped" },
-	{ END, 1, END, -ENOENT, 0, 0, "nothing is mapped" },
-	{ MORE_RAM, 17, END, -ENOENT, 0, 0, "nothing is mapped" },
-	{ MORE_RAM + 15, 1u << 20, END, -ENOENT, 0, 0, "nothing is mapped" },
+	{ 0, 4, 0, -ENOENT, 0, 0, "nothing mapped" },
+	{ 0, RAM + 4, 0, -ENOENT, 0, 0, "nothing mapped" },
+	{ HOLE, 4, HOLE, -ENOENT, 0, 0, "nothing mapped" },
+	{ RAM, 96, HOLE, -ENOENT, 0, 0, "nothing mapped" },
+	{ END, 1, END, -ENOENT, 0, 0, "nothing mapped" },
+	{ MORE_RAM, 17, END, -ENOENT, 0, 0, "nothing mapped" },
+	{ MORE_RAM + 15, 1u << 20, END, -ENOENT, 0, 0, "nothing mapped" },
 	{ RESERVED, 1, RESERVED, -ENOENT, 0, 0, "reserved" },
 	{ RESERVED - 2, 4, RESERVED, -ENOENT, 0, 0, "reserved" },
 	{ DEVICE + 3, 2, DEVICE + 3, -EACCES, PLAIN_TAG, 19, "a device's memory" },
@@ -457,7 +457,7 @@ static void rollback_behind_an_obstacle(void **state)
 	open_landscape(&rig, *state, 0);
 	assert_int_equal(rig_convert(&rig, HOLE, 4, GMEM_PRIVATE, GMEM_CONVERT_ROLLBACK, &report),
 			 -ENOENT);
-	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "nothing is mapped");
+	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "nothing mapped");
 	expect_refusal_report(&report, -ENOENT, HOLE * rig.page, 0, 0);
 	expect_untouched(&rig);
 	rig_close(&rig);
@@ -513,7 +513,7 @@ static void without_a_report(void **state)
 
 	open_landscape(&rig, *state, 0);
 	assert_int_equal(rig_convert(&rig, HOLE, 1, GMEM_PRIVATE, 0, NULL), -ENOENT);
-	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "nothing is mapped");
+	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "nothing mapped");
 	assert_int_equal(rig_convert(&rig, RAM, 1, 7, 0, NULL), -EINVAL);
 	assert_int_equal(gmem_vm_convert_ranges(rig.vm, NULL, 0, GMEM_SHARED, 0, NULL), -EINVAL);
 	assert_int_equal(gmem_vm_convert(NULL, 0, rig.page, GMEM_PRIVATE, 0, NULL), -EINVAL);

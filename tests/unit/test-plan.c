@@ -154,15 +154,15 @@ static void refusals_say_where_and_why(void **unused)
 {
 	static const struct judgement cases[] = {
 		{ 0x10, 0x40, 0, 0, 0, NULL },
-		{ 0, 1, -ENOENT, -ENOENT, 0, "nothing is mapped" },
-		{ 0xc, 8, -ENOENT, -ENOENT, 0xc, "nothing is mapped" },
-		{ 0x40, 0x11, -ENOENT, -ENOENT, 0x50, "nothing is mapped" },
+		{ 0, 1, -ENOENT, -ENOENT, 0, "nothing mapped" },
+		{ 0xc, 8, -ENOENT, -ENOENT, 0xc, "nothing mapped" },
+		{ 0x40, 0x11, -ENOENT, -ENOENT, 0x50, "nothing mapped" },
 		{ 0x60, 1, 0, -EACCES, 0x60, "cannot be private" },
 		{ 0x67, 1, 0, -EACCES, 0x67, "read-only" },
 		{ 0x6a, 2, -ENOENT, -ENOENT, 0x6a, "reserved" },
 		{ 0x6c, 8, -EACCES, -EACCES, 0x6c, "a device's" },
-		{ 0x70, 0x11, -ENOENT, -ENOENT, 0x80, "nothing is mapped" },
-		{ 0x22c, 0x10000, -ENOENT, -ENOENT, 0x22c, "nothing is mapped" },
+		{ 0x70, 0x11, -ENOENT, -ENOENT, 0x80, "nothing mapped" },
+		{ 0x22c, 0x10000, -ENOENT, -ENOENT, 0x22c, "nothing mapped" },
 	};
 	static const uint32_t refuse[] = { GMEM_VM_GAPS_REFUSE, 0 };
 	struct plan_obstacle obstacle;
