@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const struct mode modes[] = {
 	{ "per-vm", GMEM_SIM_LINUX_6_18, GMEM_VM_TYPE_SW_PROTECTED, GMEM_BACKING_SPLIT, 0,
@@ -344,6 +345,23 @@ static bool is_for(const struct mode *mode, uint32_t in)
 	}
 }
 
+/* A conversion that never comes back must not hold up the suite for ever. */
+#define SECONDS_A_CASE 1200u
+
+static int start_clock(void **state)
+{
+	(void)state;
+	alarm(SECONDS_A_CASE);
+	return 0;
+}
+
+static int stop_clock(void **state)
+{
+	(void)state;
+	alarm(0);
+	return 0;
+}
+
 int rig_run(const char *group, const struct rig_case *cases, size_t count)
 {
 	struct CMUnitTest *tests = NULL;
@@ -361,6 +379,8 @@ int rig_run(const char *group, const struct rig_case *cases, size_t count)
 			tests[made++] = (struct CMUnitTest){
 				.name = strdup(name),
 				.test_func = cases[i].function,
+				.setup_func = start_clock,
+				.teardown_func = stop_clock,
 				.initial_state = (void *)(uintptr_t)mode,
 			};
 		}
