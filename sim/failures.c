@@ -11,7 +11,7 @@ static bool is_legal(uint32_t nr, uint64_t request, int error, uint32_t fw_error
 {
 	uint32_t command = (uint32_t)(request >> 32);
 
-	if (nr == 0 || nr > GMEM_SYS_GETPAGESIZE || error >= 0 || error < -MAX_ERRNO)
+	if (nr == 0 || nr > GMEM_SYS_PROCESS_VM_WRITEV || error >= 0 || error < -MAX_ERRNO)
 		return false;
 	if (nr != GMEM_SYS_IOCTL)
 		return request == 0 && fw_error == 0;

@@ -82,7 +82,8 @@ static void arguments(void **state)
 	kit_new(&kit, GMEM_SIM_IN_PLACE, SW);
 	assert_int_equal(gmem_sim_fail(NULL, GMEM_SYS_CLOSE, 0, 1, -EIO, 0), -EINVAL);
 	assert_int_equal(gmem_sim_fail(kit.sim, 0, 0, 1, -EIO, 0), -EINVAL);
-	assert_int_equal(gmem_sim_fail(kit.sim, 17, 0, 1, -EIO, 0), -EINVAL);
+	assert_int_equal(gmem_sim_fail(kit.sim, GMEM_SYS_PROCESS_VM_WRITEV + 1, 0, 1, -EIO, 0),
+			 -EINVAL);
 	assert_int_equal(gmem_sim_fail(kit.sim, GMEM_SYS_CLOSE, 0, 1, 0, 0), -EINVAL);
 	assert_int_equal(gmem_sim_fail(kit.sim, GMEM_SYS_CLOSE, 0, 1, EIO, 0), -EINVAL);
 	assert_int_equal(gmem_sim_fail(kit.sim, GMEM_SYS_CLOSE, 0, 1, -4096, 0), -EINVAL);
@@ -114,6 +115,8 @@ static void nth_call(void **state)
 	assert_int_equal(ask(&kit), 1);
 	assert_int_equal(gmem_sim_clear_failures(kit.sim), 1);
 	assert_int_equal(kit_call(&kit, GMEM_SYS_GETPAGESIZE, 0, 0, 0, 0, 0, 0), PAGE);
+	assert_int_equal(gmem_sim_fail(kit.sim, GMEM_SYS_GETPID, 0, 1, -ENOSYS, 0), 0);
+	assert_int_equal(kit_call(&kit, GMEM_SYS_GETPID, 0, 0, 0, 0, 0, 0), -ENOSYS);
 	kit_free(&kit);
 }
 
