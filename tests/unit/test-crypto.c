@@ -7,10 +7,10 @@
  */
 #include "snp/crypto.h"
 
+#include "again.h"
 #include "logs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,14 +22,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define THREADS 16u
 #define SECURE_POOL 16384
-
-/* This one. */
-static const char *program;
 
 /* What libgcrypt is made to say. */
 static bool is_old;
@@ -297,22 +292,12 @@ static const struct CMUnitTest starts[] = {
 static void expect_start(unsigned int number)
 {
 	char argument[] = { (char)('0' + number), '\0' };
-	int status = -1;
-	pid_t child;
 
 	if (getenv("GMEM_TEST_VALGRIND")) {
 		print_message("valgrind does not start a program again by /proc/self/exe\n");
 		skip();
 	}
-	child = fork();
-	if (child == 0) {
-		/* Its cases are not this program's; what fails it says on the other stream. */
-		if (dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO) >= 0)
-			execl(program, program, argument, (char *)NULL);
-		_exit(127);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
+	assert_int_equal(run_again(argument), 0);
 }
 
 static void started_by_many_threads_at_once(void **state)
@@ -354,7 +339,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_program_without_secure_memory_is_left_alone),
 	};
 
-	program = argv[0];
 	if (argc > 1) {
 		struct CMUnitTest one[] = { starts[argv[1][0] - '0'] };
 

@@ -2,17 +2,16 @@
 /* Tests of ID blocks and ID authentications, with openssl as the second opinion on signatures. */
 #include "test-id-kit.h"
 
+#include "again.h"
 #include "snp/crypto.h"
 #include "snp/ecdsa.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <gcrypt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define BLOCK GMEM_SNP_ID_BLOCK_SIZE
@@ -891,22 +890,12 @@ static const struct CMUnitTest children[] = {
 static void expect_child(unsigned int number)
 {
 	char argument[] = { (char)('0' + number), '\0' };
-	int status = -1;
-	pid_t child;
 
 	if (getenv("GMEM_TEST_VALGRIND")) {
 		print_message("valgrind does not start a program again by /proc/self/exe\n");
 		skip();
 	}
-	child = fork();
-	if (child == 0) {
-		/* Its cases are not this program's; what fails it says on the other stream. */
-		if (dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO) >= 0)
-			execl("/proc/self/exe", "test-id-block", argument, (char *)NULL);
-		_exit(127);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
+	assert_int_equal(run_again(argument), 0);
 }
 
 static void without_secure_memory(void **state)
