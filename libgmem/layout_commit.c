@@ -73,6 +73,7 @@ static int edit(struct commit *commit, const struct step *steps, uint32_t count,
 	uint32_t i;
 	int rc = 0;
 
+	/* One more for each step, which is also what keep_what_is_stuck() takes. */
 	if (gmem_section_list_copy(&commit->next, before, count))
 		return no_memory(commit->vm, "a list of sections");
 	for (i = 0; i < count && !rc; i++)
@@ -303,7 +304,7 @@ static void keep_what_is_stuck(struct commit *commit, uint32_t stuck)
 	const struct section_list *before = &commit->layout->sections;
 	uint32_t i;
 
-	/* There is room: next holds no more than before and one for each step. */
+	/* There is room: whoever made next saw to it. */
 	commit->next.count = 0;
 	for (i = 0; i < before->count; i++)
 		gmem_section_list_insert(&commit->next, &before->items[i]);
@@ -417,7 +418,8 @@ static int revert(struct commit *commit, const struct section_list *wanted)
 {
 	struct commit back = { .vm = commit->vm, .layout = commit->layout };
 	uint32_t stuck = 0;
-	int rc = gmem_section_list_copy(&back.next, &commit->old, 0);
+	/* Room for all that could stay: what there is, and what had come back by then. */
+	int rc = gmem_section_list_copy(&back.next, &commit->old, commit->layout->sections.count);
 
 	if (!rc)
 		rc = plan(&back);

@@ -298,6 +298,35 @@ static void whatever_memslot_call_back_fails(void **state)
 	}
 }
 
+/* More came than there was: what stays of it all has to find room in the layout. */
+static void what_came_stays_where_no_call_back_works(void **state)
+{
+	struct gmem_change *change;
+	struct stage stage;
+	uint64_t page, i;
+
+	for (i = 0; i < 12; i++) {
+		uint64_t k;
+
+		stage_open(&stage, *state);
+		stage.ears.slots_fail = true;
+		page = stage.rig.page;
+		assert_int_equal(gmem_change_new(stage.rig.vm, &change), 0);
+		for (k = 0; k < 12; k++)
+			gmem_change_map(change, (128 + 2 * k) * page, stage.rig.region[1],
+					(16 + 2 * k) * page, 2 * page, GMEM_SLOT_AUTO, 0);
+		ears_refuse(&stage.ears, 2, ADD, 12);
+		/* Calls 1 to 12 add; of those that take away again the last fail. */
+		fail_slot_calls(&stage, 13 + i, 30);
+		assert_int_equal(gmem_change_commit(change), -ECANCELED);
+		gmem_sim_clear_failures(stage.rig.sim);
+		gmem_change_free(change);
+		ears_compare(&stage.ears, "what came stays");
+		rig_compare(&stage.rig);
+		stage_close(&stage);
+	}
+}
+
 /* No memory for the change, or only for the way back. */
 static void whatever_allocation_fails(void **state)
 {
@@ -333,6 +362,7 @@ int main(void)
 		RIG_CASE(a_refused_pause_is_told_back, SMALL_PAGES),
 		RIG_CASE(whatever_memslot_call_fails, SMALL_PAGES),
 		RIG_CASE(whatever_memslot_call_back_fails, SMALL_PAGES),
+		RIG_CASE(what_came_stays_where_no_call_back_works, SMALL_PAGES),
 		RIG_CASE(whatever_allocation_fails, SMALL_PAGES),
 	};
 
