@@ -253,18 +253,18 @@ bool gmem_discard_range(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
 	return done;
 }
 
-/* Where something waits to be freed, to be claimed first. */
-static bool find_one(struct gmem_vm *vm, struct gmem_range *range)
+/* Where something waits to be freed, to be claimed first; some of the entries are passed over. */
+static bool find_one(struct gmem_vm *vm, uint32_t skip, struct gmem_range *range)
 {
 	struct pending_discards *pending = vm->discards;
 	bool found;
 
 	pthread_mutex_lock(&pending->lock);
-	found = pending->count;
+	found = skip < pending->count;
 	if (found)
 		*range = (struct gmem_range){
-			.gpa = pending->entries[0].gpa,
-			.size = pending->entries[0].size,
+			.gpa = pending->entries[skip].gpa,
+			.size = pending->entries[skip].size,
 		};
 	pthread_mutex_unlock(&pending->lock);
 	return found;
@@ -275,16 +275,23 @@ int gmem_discard_flush(struct gmem_vm *vm, struct wait *wait)
 	struct gmem_range range;
 	struct claim claim;
 	/* Others may put off more meanwhile, for ever: what there was at first is enough. */
-	uint32_t turns = ENTRIES_MAX;
+	uint32_t turns = ENTRIES_MAX, busy = 0;
 	bool done = true;
 	int rc;
 
-	while (turns-- && find_one(vm, &range)) {
+	while (turns-- && find_one(vm, busy, &range)) {
 		rc = gmem_claim_take_quietly(vm, &claim, &range, 1, wait);
+		/* Who waits for nobody goes on with the rest. */
+		if (rc == -EAGAIN && wait->never) {
+			busy++;
+			continue;
+		}
 		if (rc)
 			return rc;
 		done &= gmem_discard_range(vm, range.gpa, range.size);
 		gmem_claim_release(vm, &claim);
 	}
-	return done ? 0 : -EIO;
+	if (!done)
+		return -EIO;
+	return busy ? -EAGAIN : 0;
 }

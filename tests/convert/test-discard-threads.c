@@ -7,6 +7,7 @@
 
 #include "tests/support/random.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -99,6 +100,80 @@ static void *flush(void *opaque)
 	return NULL;
 }
 
+/* Who converts pages of which one is pinned, and the thread that has pinned it. */
+struct stuck {
+	struct rig rig;
+	pthread_t first;
+	_Atomic bool waits;
+	_Atomic uint32_t asked; /* the first thread, which waits for nobody */
+	int result;
+};
+
+static int ask(const struct gmem_report *so_far, void *opaque)
+{
+	struct stuck *stuck = opaque;
+
+	(void)so_far;
+	if (pthread_equal(pthread_self(), stuck->first)) {
+		atomic_fetch_add(&stuck->asked, 1);
+		return GMEM_RETRY_STOP;
+	}
+	atomic_store(&stuck->waits, true);
+	return GMEM_RETRY_AGAIN;
+}
+
+static void *convert_pinned(void *opaque)
+{
+	struct stuck *stuck = opaque;
+
+	stuck->result = rig_convert(&stuck->rig, 0, 4, GMEM_PRIVATE, 0, NULL);
+	return NULL;
+}
+
+/*
+ * What one conversion has to free may be at work elsewhere, and that may wait for a pin of the very
+ * thread that frees: it frees the rest, and does not wait.
+ */
+static void who_frees_waits_for_nobody(void **state)
+{
+	const uint64_t pages = 512;
+	const struct mode *mode = *state;
+	struct gmem_vm_config *config;
+	struct gmem_vm_stats stats;
+	struct stuck stuck = { .first = pthread_self() };
+	struct gmem_pin pin;
+	pthread_t thread;
+	uint64_t i;
+
+	assert_int_equal(gmem_vm_config_new(&config), 0);
+	gmem_vm_config_set_type(config, mode->vm_type);
+	gmem_vm_config_set_discard_limit(config, UINT64_C(1) << 40);
+	gmem_vm_config_set_retry(config, UINT64_MAX, ask, &stuck, NULL);
+	rig_open_with(&stuck.rig, mode, config);
+	gmem_vm_config_free(config);
+	rig_map(&stuck.rig, 0, rig_region(&stuck.rig, pages), 0, pages);
+	assert_int_equal(rig_convert(&stuck.rig, 0, 1, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(gmem_vm_pin(stuck.rig.vm, 3 * stuck.rig.page, 1, 0, &pin), 0);
+	must(!pthread_create(&thread, NULL, convert_pinned, &stuck));
+	while (!atomic_load(&stuck.waits))
+		sched_yield();
+	/* Whoever sleeps all the same is asked at once. */
+	atomic_store(&stuck.rig.futex_error, -EINTR);
+	for (i = 8; i < 8 + 2 * 140; i += 2)
+		assert_int_equal(rig_convert(&stuck.rig, i, 1, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(gmem_vm_get_stats(stuck.rig.vm, &stats), 0);
+	atomic_store(&stuck.rig.futex_error, 0);
+	gmem_vm_unpin(stuck.rig.vm, &pin);
+	pthread_join(thread, NULL);
+	assert_int_equal(stuck.result, 0);
+	assert_int_equal(atomic_load(&stuck.asked), 0);
+	/* All but the page that was at work has been freed when the table was full. */
+	assert_true(stats.bytes_held_twice < 32 * stuck.rig.page);
+	assert_int_equal(gmem_vm_flush(stuck.rig.vm), 0);
+	rig_compare(&stuck.rig);
+	rig_close(&stuck.rig);
+}
+
 static void no_byte_is_lost(void **state)
 {
 	uint64_t seed = random_seed("discards and threads");
@@ -143,6 +218,7 @@ int main(void)
 {
 	static const struct rig_case cases[] = {
 		RIG_CASE(no_byte_is_lost, SMALL_PAGES),
+		RIG_CASE(who_frees_waits_for_nobody, SPLIT_SMALL),
 	};
 
 	return rig_run("discards and threads", cases, sizeof(cases) / sizeof(cases[0]));
