@@ -145,14 +145,15 @@ static int need_absent(struct freeing *freeing)
 	bool changed = false;
 	int rc = 0;
 
-	while (rc >= 0 && next_part(freeing, &gpa, &view, &part)) {
+	while (!rc && next_part(freeing, &gpa, &view, &part)) {
 		rc = gmem_region_need_absent(view.region);
-		changed |= rc == 1;
+		/* Whoever made it may not have shown it yet, or have failed then. */
+		changed |= view.shadow != region_shadow(view.region);
 	}
 	/* Readers know sections, not regions. */
 	if (changed)
 		gmem_layout_republish(freeing->vm->layout);
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 static uint64_t set_absent_part(const struct freeing *freeing, const struct section_view *view,

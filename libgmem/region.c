@@ -186,23 +186,21 @@ static int make_shadow(struct gmem_region *region)
 int gmem_region_need_absent(struct gmem_region *region)
 {
 	uint64_t pages = region->size / region->vm->caps.page_size;
-	struct shadow *shadow = region_shadow(region), *made = NULL;
+	struct shadow *shadow = region_shadow(region), *made;
 
 	if (!shadow) {
 		made = gmem_shadow_get(region->vm, pages, false);
 		if (!made)
 			return no_shadow(region);
 		/* Somebody may be discarding another part of it at this moment. */
-		if (atomic_compare_exchange_strong(&region->shadow, &shadow, made)) {
+		if (atomic_compare_exchange_strong(&region->shadow, &shadow, made))
 			shadow = made;
-		} else {
+		else
 			gmem_shadow_put(region->vm, made);
-			made = NULL;
-		}
 	}
 	if (gmem_shadow_need_absent(region->vm, shadow))
 		return no_shadow(region);
-	return made != NULL;
+	return 0;
 }
 
 /* Each step leaves what it made to region_destroy(). */

@@ -68,7 +68,7 @@ static inline struct shadow *region_shadow(const struct gmem_region *region)
 	return atomic_load_explicit(&region->shadow, memory_order_acquire);
 }
 
-/* Room to note absent pages. 1: region_shadow() has changed; 0: not; -ENOMEM, with its message. */
+/* Room to note absent pages; region_shadow() may be another then. 0; -ENOMEM, with its message. */
 int gmem_region_need_absent(struct gmem_region *region);
 
 void gmem_region_config_init(struct gmem_region_config *config);

@@ -177,6 +177,29 @@ static void memory_without_states_can_be_absent(void **state)
 	rig_close(&rig);
 }
 
+/* What was made before memory ran out is no less there for readers the next time. */
+static void absence_is_seen_after_a_failure(void **state)
+{
+	struct gmem_region *region;
+	struct rig rig;
+
+	rig_open(&rig, *state);
+	region = rig_plain_region(&rig, 64);
+	rig_map(&rig, 16, region, 0, 64);
+	logs_reset(rig.logs);
+	assert_int_equal(gmem_sim_fail(rig.sim, GMEM_SYS_MMAP, 0, 2, -ENOMEM, 0), 0);
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
+			 -ENOMEM);
+	expect_one_message(rig.logs, GMEM_LOG_ERROR, "no memory");
+	assert_pages(&rig, 16, 64, GMEM_SHARED);
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
+			 0);
+	assert_pages(&rig, 20, 4, GMEM_ABSENT);
+	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page), 0);
+	assert_pages(&rig, 16, 64, GMEM_SHARED);
+	rig_close(&rig);
+}
+
 static void bad_requests_are_refused(void **state)
 {
 	struct rig rig;
@@ -205,6 +228,7 @@ int main(void)
 		RIG_CASE(listeners_hear_of_plugging, IN_ALL_MODES),
 		RIG_CASE(absence_follows_the_region, IN_ALL_MODES),
 		RIG_CASE(memory_without_states_can_be_absent, IN_ALL_MODES),
+		RIG_CASE(absence_is_seen_after_a_failure, IN_ALL_MODES),
 		RIG_CASE(bad_requests_are_refused, IN_ALL_MODES),
 	};
 
