@@ -2,6 +2,7 @@
 /* The guest's requests: what an exit asks for, done, and answered. */
 #include "exits.h"
 
+#include "claim.h"
 #include "convert.h"
 #include "log.h"
 #include "probes.h"
@@ -184,12 +185,35 @@ static int decode_fault(struct exit *exit)
 	return 0;
 }
 
+/*
+ * Somebody is at work on these pages: until the end the kernel may be ahead of the states, and a
+ * vCPU fault on what looks right, again and again.
+ */
+static bool is_at_work(const struct exit *exit)
+{
+	uint32_t seen;
+
+	return gmem_claim_covers(exit->vm, exit->range.gpa, exit->range.size, &seen);
+}
+
+/* Whether there is something to convert, or, where waiting is allowed, somebody to wait for. */
+static bool is_to_be_converted(const struct exit *exit)
+{
+	struct gmem_vm *vm = exit->vm;
+
+	return gmem_vm_get_state(vm, exit->range.gpa, exit->range.size) != (int)exit->to ||
+	       (vm->config.deadline_ns && is_at_work(exit));
+}
+
 /* Nothing was to be changed, or could be: the vCPU will fault again, unless somebody was faster. */
 static int fault_is_pointless(struct exit *exit)
 {
-	uint32_t times = gmem_exit_guard_repeat(exit->vm, (const void *)(uintptr_t)exit->run,
-						exit->range.gpa);
+	uint32_t times;
 
+	if (is_at_work(exit))
+		return GMEM_EXIT_RESUME;
+	times = gmem_exit_guard_repeat(exit->vm, (const void *)(uintptr_t)exit->run,
+				       exit->range.gpa);
 	if (times <= GMEM_EXIT_FAULTS_MAX)
 		return GMEM_EXIT_RESUME;
 	refuse(exit, -EIO);
@@ -205,7 +229,7 @@ static int handle_fault(struct exit *exit)
 
 	if (rc)
 		refuse(exit, rc);
-	else if (gmem_vm_get_state(exit->vm, exit->range.gpa, exit->range.size) != (int)exit->to)
+	else if (is_to_be_converted(exit))
 		rc = convert(exit, "the guest's fault", &later);
 	if (later)
 		return GMEM_EXIT_REPEAT;

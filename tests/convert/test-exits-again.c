@@ -3,6 +3,7 @@
 #include "exits-kit.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -500,6 +501,74 @@ static void two_vcpus_race_on_one_page(void **state)
 	stand_close(&stand);
 }
 
+/* A vCPU that faults while another's conversion is between the kernel's call and its listeners. */
+struct late {
+	struct stand *stand;
+	pthread_t thread;
+	bool started;
+	_Atomic bool done;
+	int result;
+	uint64_t converted;
+};
+
+static void *fault_until_answered(void *opaque)
+{
+	struct late *late = opaque;
+	struct gmem_report report = { 0 };
+	uint32_t i;
+
+	for (i = 0; i < 2 * GMEM_EXIT_FAULTS_MAX && !report.converted; i++) {
+		late->result = handle_fault(late->stand, 1, &report);
+		if (late->result != GMEM_EXIT_RESUME)
+			break;
+	}
+	late->converted = report.converted;
+	atomic_store(&late->done, true);
+	return NULL;
+}
+
+static int hear_late(uint32_t event, const struct gmem_run *run, void *opaque)
+{
+	struct late *late = opaque;
+
+	(void)run;
+	if (event != GMEM_EVENT_ADD || late->started)
+		return 0;
+	late->started = true;
+	atomic_store(&late->stand->sleeps, 0);
+	if (pthread_create(&late->thread, NULL, fault_until_answered, late))
+		return -ENOMEM;
+	while (!atomic_load(&late->done) && !atomic_load(&late->stand->sleeps))
+		sched_yield();
+	return 0;
+}
+
+static void a_fault_waits_for_who_is_at_work(void **state)
+{
+	struct gmem_listener *listener;
+	struct stand stand;
+	struct late late = { .stand = &stand };
+
+	stand_open_with_ram(&stand, *state, NULL);
+	assert_int_equal(rig_convert(&stand.rig, RAM_PAGE, 1, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert(&stand.rig, RAM_PAGE + 2, 1, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(gmem_listener_new(stand.rig.vm, GMEM_LISTEN_CONVERT, GMEM_LISTEN_RAM, 0,
+					   hear_late, &late, NULL, &listener),
+			 0);
+	/* Shared to the kernel already when listeners hear of the first of these pages. */
+	make_fault(&stand, 1, GMEM_KVM_MEMORY_EXIT_FLAG_PRIVATE, (RAM_PAGE + 2) * stand.rig.page,
+		   stand.rig.page);
+	assert_int_equal(rig_convert(&stand.rig, RAM_PAGE, 3, GMEM_SHARED, 0, NULL), 0);
+	assert_true(late.started);
+	pthread_join(late.thread, NULL);
+	assert_int_equal(late.result, GMEM_EXIT_RESUME);
+	assert_int_equal(late.converted, stand.rig.page);
+	assert_int_equal(state_of(&stand, RAM_PAGE + 2, 1), GMEM_PRIVATE);
+	rig_compare(&stand.rig);
+	gmem_listener_free(listener);
+	stand_close(&stand);
+}
+
 int main(void)
 {
 	static const struct rig_case cases[] = {
@@ -516,6 +585,7 @@ int main(void)
 		RIG_CASE(a_fault_on_a_hole_ends, IN_ALL_MODES),
 		RIG_CASE(a_fault_on_a_hole_that_is_skipped_ends, IN_ALL_MODES),
 		RIG_CASE(a_page_without_a_memslot_ends, IN_ALL_MODES),
+		RIG_CASE(a_fault_waits_for_who_is_at_work, IN_ALL_MODES),
 		RIG_CASE(two_vcpus_race_on_one_page, IN_ALL_MODES),
 	};
 
