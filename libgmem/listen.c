@@ -501,15 +501,19 @@ static int stop(struct gmem_listener *listener)
 	return 0;
 }
 
-void gmem_listener_free(struct gmem_listener *listener)
+int gmem_listener_free(struct gmem_listener *listener)
 {
+	int rc = 0;
+
 	if (!listener)
-		return;
+		return 0;
 	/*
 	 * Of a VM that has ended nobody is told, and in a child there is nothing to wait for. The
 	 * list, which has no lock then, is left as it is: nobody walks it any more.
 	 */
-	if (!vm_is_forked(listener->vm) && !atomic_load(&listener->vm->ended) && stop(listener))
-		return;
-	destroy(listener);
+	if (!vm_is_forked(listener->vm) && !atomic_load(&listener->vm->ended))
+		rc = stop(listener);
+	if (!rc)
+		destroy(listener);
+	return rc;
 }

@@ -99,14 +99,14 @@ GMEM_API int gmem_listener_new(struct gmem_vm *vm, uint32_t events, uint32_t kin
  * @brief Ends a listener: it is not called any more when this returns. With GMEM_LISTEN_REPLAY it
  * hears of a remove for all it has first.
  *
- * Waits for operations at work, however long that takes. Not from inside a callback: there it only
- * logs an error.
+ * Waits for operations at work, however long that takes. Not from inside a callback: there it is
+ * refused, the listener goes on, and what its opaque points to must stay. Free listeners before
+ * gmem_vm_free(), after which they hear of nothing any more.
  *
  * @param listener  NULL is ignored; of a VM that is freed already too
- *
- * Threads: last. Since: 0.1
+ * @return 0: it is gone; -EDEADLK (from inside a callback): it is not. Threads: last. Since: 0.1
  */
-GMEM_API void gmem_listener_free(struct gmem_listener *listener);
+GMEM_API int gmem_listener_free(struct gmem_listener *listener);
 
 #ifdef __cplusplus
 }

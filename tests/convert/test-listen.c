@@ -485,7 +485,7 @@ static void inside(struct ear *ear, uint32_t event, const struct gmem_run *run)
 			 -EDEADLK);
 	assert_null(listener);
 	logs_reset(rig->logs);
-	gmem_listener_free(ear->listener);
+	assert_int_equal(gmem_listener_free(ear->listener), -EDEADLK);
 	expect_one_message(rig->logs, GMEM_LOG_ERROR, "gmem_listener_free", "callback");
 	/* Its own run is at work; another page is free to be pinned. */
 	assert_int_equal(gmem_vm_pin(rig->vm, run->gpa, 1, 0, &pin), -EAGAIN);
