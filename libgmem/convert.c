@@ -136,11 +136,6 @@ static int prepare_rollback(const struct conversion *conversion, struct rollback
 	return 0;
 }
 
-static uint32_t opposite(uint32_t state)
-{
-	return state == GMEM_PRIVATE ? GMEM_SHARED : GMEM_PRIVATE;
-}
-
 /* Converts those pages of a run back that were converted. */
 static int roll_back_run(struct conversion *conversion, const struct plan_run *run)
 {
@@ -152,7 +147,7 @@ static int roll_back_run(struct conversion *conversion, const struct plan_run *r
 
 	plan.ranges = &range;
 	plan.count = 1;
-	plan.to = opposite(plan.to);
+	plan.to = opposite_state(plan.to);
 	while (!rc && gmem_plan_next(&plan, PLAN_WRONG, &position, &part)) {
 		if (conversion->heard && plan.to == GMEM_PRIVATE)
 			gmem_convert_tell_run(conversion, &part, GMEM_EVENT_REMOVE);

@@ -9,6 +9,12 @@
 
 #include <gmem/convert.h>
 
+/* Of GMEM_PRIVATE and GMEM_SHARED. */
+static inline uint32_t opposite_state(uint32_t state)
+{
+	return state == GMEM_PRIVATE ? GMEM_SHARED : GMEM_PRIVATE;
+}
+
 struct conversion {
 	struct gmem_vm *vm;
 	const char *function; /* for messages */

@@ -3,11 +3,6 @@
 #include "convert.h"
 #include "discard.h"
 
-static uint32_t opposite(uint32_t state)
-{
-	return state == GMEM_PRIVATE ? GMEM_SHARED : GMEM_PRIVATE;
-}
-
 /* Whether there is another side, and it is to be freed. */
 static bool is_to_be_freed(const struct conversion *conversion, const struct section_view *view)
 {
@@ -64,7 +59,7 @@ bool gmem_convert_discard(struct conversion *conversion)
 	if (!atomic_load_explicit(&conversion->vm->has_split, memory_order_relaxed))
 		return false;
 	/* What is as asked for is what would differ if the opposite were. */
-	plan.to = opposite(plan.to);
+	plan.to = opposite_state(plan.to);
 	while (gmem_plan_next(&plan, PLAN_WRONG, &position, &run))
 		full |= discard_run(conversion, &run);
 	return full;

@@ -3,14 +3,10 @@
 #include "convert.h"
 #include "listen.h"
 #include "log.h"
+#include "range.h"
 #include "shadow.h"
 
 #include <errno.h>
-
-static uint64_t lower(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
 
 /* The part of a run from an address on that is in one section. */
 static void part_of_run(const struct conversion *conversion, const struct plan_run *run,

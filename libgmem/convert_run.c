@@ -93,33 +93,31 @@ uint64_t gmem_convert_set(const struct conversion *conversion, const struct sect
 	       << shift;
 }
 
+/* What has an address of a run, which may be several sections; room is for another than the first. */
+static const struct section_view *section_at(const struct conversion *conversion,
+					     const struct plan_run *run, uint64_t gpa,
+					     struct section_view *room)
+{
+	if (gpa - run->first.gpa < run->first.size)
+		return &run->first;
+	gmem_layout_look(conversion->plan.table, gpa, room);
+	return room;
+}
+
 /* The kernel did it: the shadow follows. Returns the bytes whose state that changes. */
 static uint64_t set_states(const struct conversion *conversion, const struct plan_run *run,
 			   uint64_t gpa, uint64_t size, uint32_t to)
 {
-	struct section_view view = run->first;
+	const struct section_view *view;
+	struct section_view room;
 	uint64_t changed = 0, part;
 
 	for (; size; gpa += part, size -= part) {
-		if (gpa < view.gpa || gpa - view.gpa >= view.size)
-			gmem_layout_look(conversion->plan.table, gpa, &view);
-		part = view.gpa + view.size - gpa;
-		if (part > size)
-			part = size;
-		changed += gmem_convert_set(conversion, &view, gpa, part, to);
+		view = section_at(conversion, run, gpa, &room);
+		part = lower(view->gpa + view->size - gpa, size);
+		changed += gmem_convert_set(conversion, view, gpa, part, to);
 	}
 	return changed;
-}
-
-/* What has an address of a run, which may be several sections. */
-static struct section_view section_at(const struct conversion *conversion,
-				      const struct plan_run *run, uint64_t gpa)
-{
-	struct section_view view = run->first;
-
-	if (gpa - view.gpa >= view.size)
-		gmem_layout_look(conversion->plan.table, gpa, &view);
-	return view;
 }
 
 /* A guest may ask again and again for what the kernel has no memory for. */
@@ -131,18 +129,20 @@ static bool may_log(const struct conversion *conversion)
 static int kernel_failed(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
 			 uint64_t size, int error)
 {
-	const struct section_view view = section_at(conversion, run, gpa);
 	const struct gmem_vm *vm = conversion->vm;
+	const struct section_view *view;
+	struct section_view room;
 
 	conversion->report.kernel_error = error;
 	if (!may_log(conversion))
 		return error == -ENOMEM ? -ENOMEM : -EIO;
+	view = section_at(conversion, run, gpa, &room);
 	log_error(
 		vm->ctx,
 		"VM descriptor %d: making gpa %#llx, %#llx bytes (region \"%s\", offset %#llx) %s "
 		"gives %s from %s",
-		vm->fd, (unsigned long long)gpa, (unsigned long long)size, region_name(view.region),
-		(unsigned long long)(view.offset + (gpa - view.gpa)),
+		vm->fd, (unsigned long long)gpa, (unsigned long long)size,
+		region_name(view->region), (unsigned long long)(view->offset + (gpa - view->gpa)),
 		to_private(conversion) ? "private" : "shared", gmem_error_name(error),
 		conversion->plan.tracking == GMEM_TRACKING_VM ? "KVM_SET_MEMORY_ATTRIBUTES"
 							      : "KVM_SET_MEMORY_ATTRIBUTES2");
@@ -184,7 +184,7 @@ static int insist_on_call(struct conversion *conversion, const struct plan_run *
 			  uint64_t size, uint64_t *stuck)
 {
 	int before = conversion->report.kernel_error, rc;
-	struct section_view view;
+	struct section_view room;
 	enum verdict verdict;
 
 	for (;;) {
@@ -194,9 +194,9 @@ static int insist_on_call(struct conversion *conversion, const struct plan_run *
 			conversion->report.kernel_error = before;
 			return rc;
 		}
-		view = section_at(conversion, run, gpa);
 		conversion->report.kernel_error = rc;
-		gmem_convert_report_place(conversion, &view, gpa, size);
+		gmem_convert_report_place(conversion, section_at(conversion, run, gpa, &room), gpa,
+					  size);
 		verdict = rc == -EINTR ? gmem_wait_interrupted(&conversion->wait)
 				       : gmem_wait_for_page(&conversion->wait, NULL, 0);
 		if (verdict != VERDICT_AGAIN)
@@ -250,11 +250,6 @@ static int note_in_use(struct conversion *conversion, const struct plan_run *run
 	conversion->in_use = true;
 	set_states(conversion, run, gpa, page, GMEM_SHARED);
 	return 0;
-}
-
-static uint64_t lower(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 /*
@@ -313,7 +308,7 @@ static enum verdict wait_for_page(struct conversion *conversion, uint64_t gpa)
 /* Tries one page until it is converted, or the policy says otherwise. */
 static int insist_on_page(struct conversion *conversion, const struct plan_run *page)
 {
-	struct section_view view;
+	struct section_view room;
 	int rc;
 
 	for (;;) {
@@ -321,8 +316,9 @@ static int insist_on_page(struct conversion *conversion, const struct plan_run *
 		rc = convert_run(conversion, page);
 		if (rc || !conversion->in_use)
 			break;
-		view = section_at(conversion, page, page->gpa);
-		gmem_convert_report_place(conversion, &view, page->gpa, page->size);
+		gmem_convert_report_place(conversion,
+					  section_at(conversion, page, page->gpa, &room), page->gpa,
+					  page->size);
 		switch (wait_for_page(conversion, page->gpa)) {
 		case VERDICT_STOP:
 			return -EAGAIN;
@@ -379,7 +375,7 @@ int gmem_convert_commit(struct conversion *conversion)
 
 int gmem_convert_back(struct conversion *conversion, const struct plan_run *run)
 {
-	uint32_t from = conversion->plan.to == GMEM_PRIVATE ? GMEM_SHARED : GMEM_PRIVATE;
+	uint32_t from = opposite_state(conversion->plan.to);
 	uint64_t stuck, restored;
 	int rc;
 

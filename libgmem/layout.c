@@ -18,7 +18,6 @@ int gmem_layout_new(struct gmem_vm *vm, struct layout **layout)
 	}
 	made->vm = vm;
 	pthread_mutex_init(&made->lock, NULL);
-	atomic_init(&made->owner, 0);
 	atomic_init(&made->slots_used, 0);
 	*layout = made;
 	return 0;

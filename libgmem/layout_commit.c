@@ -36,31 +36,6 @@ struct commit {
 	uint32_t slot_calls;
 };
 
-static uintptr_t this_thread(void)
-{
-	return (uintptr_t)pthread_self();
-}
-
-static int layout_lock(struct layout *layout, const char *function)
-{
-	if (atomic_load_explicit(&layout->owner, memory_order_relaxed) == this_thread()) {
-		log_error(layout->vm->ctx,
-			  "%s: VM descriptor %d: the layout is being changed by this very thread; "
-			  "a callback may not change it",
-			  function, layout->vm->fd);
-		return -EDEADLK;
-	}
-	pthread_mutex_lock(&layout->lock);
-	atomic_store_explicit(&layout->owner, this_thread(), memory_order_relaxed);
-	return 0;
-}
-
-static void layout_unlock(struct layout *layout)
-{
-	atomic_store_explicit(&layout->owner, 0, memory_order_relaxed);
-	pthread_mutex_unlock(&layout->lock);
-}
-
 static int no_memory(const struct gmem_vm *vm, const char *what)
 {
 	log_error(vm->ctx, "VM descriptor %d: no memory for %s", vm->fd, what);
@@ -467,31 +442,27 @@ static int commit_locked(struct commit *commit, const struct step *steps, uint32
 	return rc;
 }
 
-int gmem_layout_do(struct gmem_vm *vm, const char *function, const struct step *steps,
-		   uint32_t count, bool numbered)
+int gmem_layout_do(struct gmem_vm *vm, const struct step *steps, uint32_t count, bool numbered)
 {
 	struct commit commit = { .vm = vm, .layout = vm->layout };
-	int rc = layout_lock(vm->layout, function);
+	int rc;
 
-	if (rc)
-		return rc;
+	pthread_mutex_lock(&vm->layout->lock);
 	rc = commit_locked(&commit, steps, count, numbered);
-	layout_unlock(vm->layout);
+	pthread_mutex_unlock(&vm->layout->lock);
 	gmem_section_list_free(&commit.next);
 	free(commit.actions);
 	return rc;
 }
 
-int gmem_layout_judge(struct gmem_vm *vm, const char *function, const struct step *steps,
-		      uint32_t count, bool numbered)
+int gmem_layout_judge(struct gmem_vm *vm, const struct step *steps, uint32_t count, bool numbered)
 {
 	struct commit commit = { .vm = vm, .layout = vm->layout };
-	int rc = layout_lock(vm->layout, function);
+	int rc;
 
-	if (rc)
-		return rc;
+	pthread_mutex_lock(&vm->layout->lock);
 	rc = edit(&commit, steps, count, numbered);
-	layout_unlock(vm->layout);
+	pthread_mutex_unlock(&vm->layout->lock);
 	gmem_section_list_free(&commit.next);
 	return rc;
 }

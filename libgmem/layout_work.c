@@ -13,10 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/*
- * What a change is at work on: a claim of all its addresses, until it is done; of none, where it is
- * about other address spaces, so that its callbacks are known for what they are then too.
- */
+/* What a change is at work on: a claim of all its addresses, until it is done. */
 struct work {
 	struct gmem_vm *vm;
 	const char *function;
@@ -24,7 +21,7 @@ struct work {
 	struct wait wait;
 	struct claim claim;
 	struct gmem_range *ranges;
-	uint64_t count; /* 0: aliases alone, which nobody else knows of */
+	uint64_t count;
 	bool claimed;
 };
 
@@ -118,7 +115,6 @@ static int work_begin(struct work *work, const struct step *steps, uint32_t coun
 	rc = collect_ranges(work, steps, count);
 	if (rc)
 		return rc;
-	/* Also one of nothing: it says that this thread is at work. */
 	rc = gmem_claim_take(work->vm, &work->claim, work->ranges, work->count, &work->wait);
 	work->claimed = !rc;
 	if (rc)
@@ -186,7 +182,7 @@ static int drain_pins(struct work *work, const struct step *steps, uint32_t coun
 		if (!is_pinned(work, &steps[i]))
 			continue;
 		if (!judged)
-			rc = gmem_layout_judge(work->vm, work->function, steps, count, numbered);
+			rc = gmem_layout_judge(work->vm, steps, count, numbered);
 		judged = true;
 		if (!rc)
 			rc = wait_for_pins(work, &steps[i]);
@@ -205,7 +201,7 @@ int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct st
 	if (!rc)
 		flush_discards(&work, steps, count);
 	if (!rc)
-		rc = gmem_layout_do(vm, function, steps, count, numbered);
+		rc = gmem_layout_do(vm, steps, count, numbered);
 	work_end(&work);
 	return rc;
 }

@@ -21,11 +21,6 @@ struct piece {
 	struct section_view view;
 };
 
-static uint64_t lower(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static bool can_be_private(const struct section_view *view)
 {
 	return view->kind == GMEM_KIND_RAM && view->can_be_private;

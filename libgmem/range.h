@@ -34,6 +34,11 @@ static inline bool range_covers(uint64_t start, uint64_t size, uint64_t other_st
 	return start <= other_start && other_start + other_size <= start + size;
 }
 
+static inline uint64_t lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static inline bool is_power_of_two(uint64_t value)
 {
 	return value && !(value & (value - 1));

@@ -81,11 +81,6 @@ static inline void pause_cpu(void)
 #endif
 }
 
-static inline uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static uint64_t count_gibs(const struct state *state)
 {
 	return ((state->pages - 1) >> state->gib_shift) + 1;
@@ -94,7 +89,7 @@ static uint64_t count_gibs(const struct state *state)
 /* The last GiB of a region need not be whole. */
 static uint64_t pages_in_gib(const struct state *state, uint64_t gib)
 {
-	return min_u64(UINT64_C(1) << state->gib_shift, state->pages - (gib << state->gib_shift));
+	return lower(UINT64_C(1) << state->gib_shift, state->pages - (gib << state->gib_shift));
 }
 
 /* How many of count pages from first lie in the GiB of the first one. */
@@ -102,13 +97,13 @@ static uint64_t piece_in_gib(const struct state *state, uint64_t first, uint64_t
 {
 	uint64_t size = UINT64_C(1) << state->gib_shift;
 
-	return min_u64(count, size - (first & (size - 1)));
+	return lower(count, size - (first & (size - 1)));
 }
 
 /* How many of count pages from first lie in the chunk of the first one. */
 static uint64_t piece_in_chunk(uint64_t first, uint64_t count)
 {
-	return min_u64(count, PAGES_PER_CHUNK - first % PAGES_PER_CHUNK);
+	return lower(count, PAGES_PER_CHUNK - first % PAGES_PER_CHUNK);
 }
 
 /* The bits of count pages from first in their chunk; count is 1 to 64 and does not leave it. */
