@@ -13,6 +13,7 @@ struct layout {
 	struct gmem_vm *vm; /* not counted: it owns the layout */
 	pthread_mutex_t lock;
 	struct section_list sections;
+	uint64_t generation; /* counts changes of the list */
 	_Atomic uint32_t slots_used;
 	struct layout_table table;
 };
@@ -35,13 +36,5 @@ uint32_t gmem_layout_slots_used(const struct layout *layout);
  */
 int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
 		       uint32_t count, bool numbered);
-
-/*
- * The same, by somebody who has claimed these addresses: so nobody else is at work on them, and a
- * callback that would change the layout too finds the claim, and not the lock.
- */
-int gmem_layout_do(struct gmem_vm *vm, const struct step *steps, uint32_t count, bool numbered);
-/* Only says whether the steps can be done, as far as that is known without the kernel. */
-int gmem_layout_judge(struct gmem_vm *vm, const struct step *steps, uint32_t count, bool numbered);
 
 #endif /* GMEM_LAYOUT_PRIVATE_H */

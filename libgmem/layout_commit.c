@@ -3,7 +3,8 @@
  * Makes a change of the layout: from steps to a list, from two lists to calls, and all of them or
  * none. What goes is taken away first, then flags change, then what comes is added.
  */
-#include "layout.h"
+#include "layout_commit.h"
+
 #include "layout_tell.h"
 #include "listen.h"
 #include "log.h"
@@ -13,47 +14,24 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum action_kind {
-	ACTION_REMOVE,
-	ACTION_SET_FLAGS,
-	ACTION_ADD,
-};
-
-/* One difference between the lists. */
-struct action {
-	enum action_kind kind;
-	struct section old;   /* REMOVE, SET_FLAGS */
-	struct section fresh; /* ADD, SET_FLAGS */
-};
-
-struct commit {
-	struct gmem_vm *vm;
-	struct layout *layout;
-	struct section_list next;
-	struct section_list old; /* once next has taken its place */
-	struct action *actions;
-	uint32_t count;
-	uint32_t slot_calls;
-};
-
 static int no_memory(const struct gmem_vm *vm, const char *what)
 {
 	log_error(vm->ctx, "VM descriptor %d: no memory for %s", vm->fd, what);
 	return -ENOMEM;
 }
 
-static int edit(struct commit *commit, const struct step *steps, uint32_t count, bool numbered)
+static int edit(struct commit *commit)
 {
 	const struct section_list *before = &commit->layout->sections;
 	uint32_t i;
 	int rc = 0;
 
 	/* One more for each step, which is also what keep_what_is_stuck() takes. */
-	if (gmem_section_list_copy(&commit->next, before, count))
+	if (gmem_section_list_copy(&commit->next, before, commit->step_count))
 		return no_memory(commit->vm, "a list of sections");
-	for (i = 0; i < count && !rc; i++)
-		rc = gmem_layout_edit(commit->vm, before, &commit->next, &steps[i],
-				      numbered ? i + 1 : 0);
+	for (i = 0; i < commit->step_count && !rc; i++)
+		rc = gmem_layout_edit(commit->vm, before, &commit->next, &commit->steps[i],
+				      commit->numbered ? i + 1 : 0);
 	return rc;
 }
 
@@ -347,6 +325,7 @@ static void publish(struct commit *commit)
 		gmem_region_get(commit->next.items[i].region);
 	commit->old = layout->sections;
 	layout->sections = commit->next;
+	layout->generation++;
 	commit->next = (struct section_list){ 0 };
 	gmem_layout_table_publish(&layout->table, &layout->sections);
 	atomic_store_explicit(&layout->slots_used, count_slots(commit->vm, &layout->sections),
@@ -413,56 +392,112 @@ static int revert(struct commit *commit, const struct section_list *wanted)
 	return -ECANCELED;
 }
 
-static int commit_locked(struct commit *commit, const struct step *steps, uint32_t count,
-			 bool numbered)
+/* What was made from a layout that is not there any more. */
+static void forget(struct commit *commit)
 {
-	struct section_list wanted = { 0 };
-	uint32_t stuck = 0;
-	int rc = edit(commit, steps, count, numbered);
+	gmem_section_list_free(&commit->next);
+	free(commit->actions);
+	commit->actions = NULL;
+	commit->count = commit->slot_calls = 0;
+}
+
+static int prepare_locked(struct commit *commit)
+{
+	int rc = edit(commit);
 
 	if (!rc)
 		rc = plan(commit);
+	commit->generation = commit->layout->generation;
+	return rc;
+}
+
+int gmem_commit_prepare(struct commit *commit)
+{
+	struct layout *layout = commit->layout;
+	int rc;
+
+	pthread_mutex_lock(&layout->lock);
+	rc = prepare_locked(commit);
+	if (!rc && gmem_listen_is_on(commit->vm, GMEM_LISTEN_LAYOUT) &&
+	    gmem_layout_going(&layout->sections, &commit->next, &commit->going))
+		rc = no_memory(commit->vm, "a list of sections");
+	pthread_mutex_unlock(&layout->lock);
+	return rc;
+}
+
+bool gmem_commit_next_removed(const struct commit *commit, uint32_t *i, struct gmem_range *range)
+{
+	while (*i < commit->count) {
+		const struct action *action = &commit->actions[(*i)++];
+
+		if (action->kind != ACTION_REMOVE || action->old.address_space)
+			continue;
+		*range = (struct gmem_range){ .gpa = action->old.gpa, .size = action->old.size };
+		return true;
+	}
+	return false;
+}
+
+int gmem_commit_tell_going(struct commit *commit)
+{
+	int rc = gmem_layout_tell_going(commit->vm, &commit->going);
+
+	commit->told = !rc && commit->going.count;
+	return rc;
+}
+
+/* From the kernel's calls to the listeners of what came. */
+static int finish_locked(struct commit *commit, const struct section_list *wanted)
+{
+	uint32_t stuck = 0;
+	int rc = do_actions(commit, &stuck);
+
+	if (rc && !stuck)
+		return rc;
+	/* From here on it is not as it was: what listeners are to hear is no longer just that. */
+	commit->told = false;
+	if (rc)
+		gmem_layout_tell_back(commit->vm, &commit->old, wanted, &commit->layout->sections);
+	else if (gmem_layout_tell_coming(commit->vm, &commit->old, wanted))
+		rc = revert(commit, wanted);
+	let_go_of_old(commit);
+	return rc;
+}
+
+static int do_locked(struct commit *commit)
+{
+	struct section_list wanted = { 0 };
+	int rc = 0;
+
+	/* Others have changed other addresses meanwhile. */
+	if (commit->generation != commit->layout->generation) {
+		forget(commit);
+		rc = prepare_locked(commit);
+	}
 	/* For listeners, after the change, when next is gone. */
 	if (!rc && gmem_listen_is_on(commit->vm, GMEM_LISTEN_LAYOUT) &&
 	    gmem_section_list_copy(&wanted, &commit->next, 0))
 		rc = no_memory(commit->vm, "a list of sections");
 	if (!rc)
-		rc = gmem_layout_tell_going(commit->vm, &commit->layout->sections, &wanted);
-	if (!rc) {
-		rc = do_actions(commit, &stuck);
-		if (rc)
-			gmem_layout_tell_back(commit->vm,
-					      stuck ? &commit->old : &commit->layout->sections,
-					      &wanted, &commit->layout->sections);
-		else if (gmem_layout_tell_coming(commit->vm, &commit->old, &wanted))
-			rc = revert(commit, &wanted);
-	}
-	let_go_of_old(commit);
+		rc = finish_locked(commit, &wanted);
 	gmem_section_list_free(&wanted);
 	return rc;
 }
 
-int gmem_layout_do(struct gmem_vm *vm, const struct step *steps, uint32_t count, bool numbered)
+int gmem_commit_do(struct commit *commit)
 {
-	struct commit commit = { .vm = vm, .layout = vm->layout };
 	int rc;
 
-	pthread_mutex_lock(&vm->layout->lock);
-	rc = commit_locked(&commit, steps, count, numbered);
-	pthread_mutex_unlock(&vm->layout->lock);
-	gmem_section_list_free(&commit.next);
-	free(commit.actions);
+	pthread_mutex_lock(&commit->layout->lock);
+	rc = do_locked(commit);
+	pthread_mutex_unlock(&commit->layout->lock);
 	return rc;
 }
 
-int gmem_layout_judge(struct gmem_vm *vm, const struct step *steps, uint32_t count, bool numbered)
+void gmem_commit_end(struct commit *commit)
 {
-	struct commit commit = { .vm = vm, .layout = vm->layout };
-	int rc;
-
-	pthread_mutex_lock(&vm->layout->lock);
-	rc = edit(&commit, steps, count, numbered);
-	pthread_mutex_unlock(&vm->layout->lock);
-	gmem_section_list_free(&commit.next);
-	return rc;
+	if (commit->told)
+		gmem_layout_tell_stays(commit->vm, &commit->going);
+	gmem_section_list_free(&commit->going);
+	forget(commit);
 }

@@ -4,6 +4,8 @@
 
 #include "listen.h"
 
+#include <errno.h>
+
 /* Whether a list has a section that is the same to a listener: memory, place and kind. */
 static bool has(const struct section_list *list, const struct section *section)
 {
@@ -62,10 +64,42 @@ static int tell_difference(struct gmem_vm *vm, uint32_t event, const struct sect
 	return rc;
 }
 
-int gmem_layout_tell_going(struct gmem_vm *vm, const struct section_list *before,
-			   const struct section_list *next)
+static uint32_t count_going(const struct section_list *before, const struct section_list *next)
 {
-	return tell_difference(vm, GMEM_EVENT_REMOVE, before, next);
+	uint32_t count = 0, i;
+
+	for (i = 0; is_heard_of(before, i); i++)
+		count += !has(next, &before->items[i]);
+	return count;
+}
+
+int gmem_layout_going(const struct section_list *before, const struct section_list *next,
+		      struct section_list *going)
+{
+	uint32_t i;
+
+	if (gmem_section_list_reserve(going, count_going(before, next)))
+		return -ENOMEM;
+	for (i = 0; is_heard_of(before, i); i++) {
+		if (!has(next, &before->items[i]))
+			going->items[going->count++] = before->items[i];
+	}
+	return 0;
+}
+
+static const struct section_list nothing;
+
+int gmem_layout_tell_going(struct gmem_vm *vm, const struct section_list *going)
+{
+	return tell_difference(vm, GMEM_EVENT_REMOVE, going, &nothing);
+}
+
+void gmem_layout_tell_stays(struct gmem_vm *vm, const struct section_list *going)
+{
+	uint32_t i;
+
+	for (i = 0; i < going->count; i++)
+		tell_anyway(vm, GMEM_EVENT_ADD, &going->items[i]);
 }
 
 int gmem_layout_tell_coming(struct gmem_vm *vm, const struct section_list *before,

@@ -5,9 +5,13 @@
 
 #include "section.h"
 
-/* Remove, for what is in before and not in next. 0, or -ECANCELED: then nobody has been told. */
-int gmem_layout_tell_going(struct gmem_vm *vm, const struct section_list *before,
-			   const struct section_list *next);
+/* What is in before and not in next, in address space 0. 0 or -ENOMEM. */
+int gmem_layout_going(const struct section_list *before, const struct section_list *next,
+		      struct section_list *going);
+/* Remove, for these. 0, or -ECANCELED: then nobody has been told. */
+int gmem_layout_tell_going(struct gmem_vm *vm, const struct section_list *going);
+/* Add, for these, which stay after all. */
+void gmem_layout_tell_stays(struct gmem_vm *vm, const struct section_list *going);
 /* Add, for what is in next and was not in before. 0, or -ECANCELED: then nobody has been told. */
 int gmem_layout_tell_coming(struct gmem_vm *vm, const struct section_list *before,
 			    const struct section_list *next);

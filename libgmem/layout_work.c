@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A change of the layout among other operations: it claims its addresses, as a conversion does,
- * and waits for pins of what it takes away, before the layout's lock is taken.
+ * has listeners let go of what it takes away, and waits for pins of it, before the layout's lock is
+ * taken.
  */
 #include "claim.h"
 #include "discard.h"
-#include "layout.h"
+#include "layout_commit.h"
 #include "log.h"
 #include "pin_table.h"
 #include "range.h"
@@ -131,21 +132,35 @@ static void work_end(struct work *work)
 	free(work->ranges);
 }
 
-/* Memory that goes must be pinned by nobody. */
-static int wait_for_pins(struct work *work, const struct step *step)
+static int wait_for_pins_of(struct work *work, const struct gmem_range *range)
 {
 	struct gmem_range pinned;
 
-	while (gmem_pin_table_find(work->vm, step->gpa, step->size, &pinned)) {
+	while (gmem_pin_table_find(work->vm, range->gpa, range->size, &pinned)) {
 		work->report.gpa = pinned.gpa;
 		work->report.size = pinned.size;
-		if (gmem_pin_table_wait(work->vm, step->gpa, step->size, &work->wait) !=
+		if (gmem_pin_table_wait(work->vm, range->gpa, range->size, &work->wait) !=
 		    VERDICT_AGAIN)
 			return work_failed(
 				work, -EAGAIN,
-				"gmem_vm_pin() holds it; unpin it before it is unmapped");
+				"gmem_vm_pin() holds it; unpin it before its memslot goes");
 	}
 	return 0;
+}
+
+/*
+ * Memory whose memslot goes must be pinned by nobody, even if it is to come back at once: should
+ * KVM refuse that, it is gone.
+ */
+static int wait_for_pins(struct work *work, const struct commit *commit)
+{
+	struct gmem_range range;
+	uint32_t i = 0;
+	int rc = 0;
+
+	while (!rc && gmem_commit_next_removed(commit, &i, &range))
+		rc = wait_for_pins_of(work, &range);
+	return rc;
 }
 
 static bool takes_away(const struct step *step)
@@ -164,44 +179,32 @@ static void flush_discards(const struct work *work, const struct step *steps, ui
 	}
 }
 
-static bool is_pinned(const struct work *work, const struct step *step)
-{
-	struct gmem_range pinned;
-
-	return takes_away(step) && gmem_pin_table_find(work->vm, step->gpa, step->size, &pinned);
-}
-
-/* Bad steps are refused at once, not after a wait for pins that are in their way. */
-static int drain_pins(struct work *work, const struct step *steps, uint32_t count, bool numbered)
-{
-	bool judged = false;
-	uint32_t i;
-	int rc = 0;
-
-	for (i = 0; i < count && !rc; i++) {
-		if (!is_pinned(work, &steps[i]))
-			continue;
-		if (!judged)
-			rc = gmem_layout_judge(work->vm, steps, count, numbered);
-		judged = true;
-		if (!rc)
-			rc = wait_for_pins(work, &steps[i]);
-	}
-	return rc;
-}
-
 int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
 		       uint32_t count, bool numbered)
 {
 	struct work work = { .vm = vm, .function = function };
+	struct commit commit = {
+		.vm = vm,
+		.layout = vm->layout,
+		.steps = steps,
+		.step_count = count,
+		.numbered = numbered,
+	};
 	int rc = work_begin(&work, steps, count);
 
+	/* Bad steps are refused at once, not after a wait for pins that are in their way. */
 	if (!rc)
-		rc = drain_pins(&work, steps, count, numbered);
+		rc = gmem_commit_prepare(&commit);
+	/* Listeners first: what one of them has pinned it lets go of when it is told. */
+	if (!rc)
+		rc = gmem_commit_tell_going(&commit);
+	if (!rc)
+		rc = wait_for_pins(&work, &commit);
 	if (!rc)
 		flush_discards(&work, steps, count);
 	if (!rc)
-		rc = gmem_layout_do(vm, steps, count, numbered);
+		rc = gmem_commit_do(&commit);
+	gmem_commit_end(&commit);
 	work_end(&work);
 	return rc;
 }

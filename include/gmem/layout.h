@@ -127,7 +127,8 @@ GMEM_API int gmem_vm_unmap_alias(struct gmem_vm *vm, uint32_t address_space, uin
  * @param flags      GMEM_MAP_READONLY, DIRTY_LOG, DEVICE: replaces those they have
  * @return 0; -EINVAL, -ENOENT, -ENOMEM, -EOPNOTSUPP (pages can be private), -ECANCELED (the pause
  *         callback or a listener refused), -EAGAIN (another operation was at work on the range to
- *         the last), -EDEADLK, -EIO. Threads: any. Since: 0.1
+ *         the last; a page was pinned where the slot is taken away), -EDEADLK, -EIO.
+ *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_set_map_flags(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags);
 

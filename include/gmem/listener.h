@@ -55,8 +55,9 @@ struct gmem_listener;
  * come from several threads at once; calls for one address never do.
  *
  * It runs on the thread of the operation. It may call what gmem/access.h declares, where its own
- * run cannot be pinned; conversion and whatever changes the layout return -EDEADLK. A layout
- * change holds up other layout changes while its listeners run; conversions hold up nobody.
+ * run cannot be pinned; conversion and whatever changes the layout return -EDEADLK. Pins it holds
+ * of a run it may release when told remove: they are waited for afterwards. A layout change holds
+ * up other layout changes while listeners hear what came; nothing else holds up anybody.
  *
  * @param event  GMEM_EVENT_*
  * @param run    valid during the call; run->host is where the memory is in this process
