@@ -10,9 +10,9 @@
 #include "log.h"
 #include "pin_table.h"
 #include "range.h"
+#include "range_list.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 /* What a change is at work on: a claim of all its addresses, until it is done. */
 struct work {
@@ -21,8 +21,7 @@ struct work {
 	struct gmem_report report;
 	struct wait wait;
 	struct claim claim;
-	struct gmem_range *ranges;
-	uint64_t count;
+	struct range_list ranges;
 	bool claimed;
 };
 
@@ -33,32 +32,6 @@ struct work {
 static bool has_addresses(const struct step *step)
 {
 	return !step->address_space && range_is_valid(step->gpa, step->size);
-}
-
-static int compare_ranges(const void *a, const void *b)
-{
-	const struct gmem_range *one = a, *other = b;
-
-	return (one->gpa > other->gpa) - (one->gpa < other->gpa);
-}
-
-/* Sorts them, of which there is one at least, and makes one of those that overlap or touch. */
-static void merge_ranges(struct work *work)
-{
-	uint64_t i, kept = 0;
-
-	qsort(work->ranges, work->count, sizeof(*work->ranges), compare_ranges);
-	for (i = 1; i < work->count; i++) {
-		struct gmem_range *last = &work->ranges[kept];
-		uint64_t end = last->gpa + last->size;
-		uint64_t next_end = work->ranges[i].gpa + work->ranges[i].size;
-
-		if (work->ranges[i].gpa > end)
-			work->ranges[++kept] = work->ranges[i];
-		else if (next_end > end)
-			last->size = next_end - last->gpa;
-	}
-	work->count = kept + 1;
 }
 
 static int no_memory(const struct work *work)
@@ -77,20 +50,17 @@ static const struct gmem_range no_address = { .gpa = UINT64_MAX - 1, .size = 1 }
 static int collect_ranges(struct work *work, const struct step *steps, uint32_t count)
 {
 	uint32_t i;
+	int rc = 0;
 
-	work->ranges = calloc(count ? count : 1, sizeof(*work->ranges));
-	if (!work->ranges)
-		return no_memory(work);
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count && !rc; i++) {
 		if (has_addresses(&steps[i]))
-			work->ranges[work->count++] = (struct gmem_range){
-				.gpa = steps[i].gpa,
-				.size = steps[i].size,
-			};
+			rc = gmem_range_list_append(&work->ranges, steps[i].gpa, steps[i].size);
 	}
-	if (!work->count)
-		work->ranges[work->count++] = no_address;
-	merge_ranges(work);
+	if (!rc && !work->ranges.count)
+		rc = gmem_range_list_append(&work->ranges, no_address.gpa, no_address.size);
+	if (rc)
+		return no_memory(work);
+	gmem_range_list_merge(&work->ranges);
 	return 0;
 }
 
@@ -116,7 +86,8 @@ static int work_begin(struct work *work, const struct step *steps, uint32_t coun
 	rc = collect_ranges(work, steps, count);
 	if (rc)
 		return rc;
-	rc = gmem_claim_take(work->vm, &work->claim, work->ranges, work->count, &work->wait);
+	rc = gmem_claim_take(work->vm, &work->claim, work->ranges.items, work->ranges.count,
+			     &work->wait);
 	work->claimed = !rc;
 	if (rc)
 		return work_failed(work, rc,
@@ -129,7 +100,7 @@ static void work_end(struct work *work)
 {
 	if (work->claimed)
 		gmem_claim_release(work->vm, &work->claim);
-	free(work->ranges);
+	gmem_range_list_free(&work->ranges);
 }
 
 static int wait_for_pins_of(struct work *work, const struct gmem_range *range)
