@@ -18,6 +18,7 @@ int gmem_layout_new(struct gmem_vm *vm, struct layout **layout)
 	}
 	made->vm = vm;
 	pthread_mutex_init(&made->lock, NULL);
+	pthread_mutex_init(&made->show_lock, NULL);
 	atomic_init(&made->slots_used, 0);
 	*layout = made;
 	return 0;
@@ -39,6 +40,7 @@ void gmem_layout_free(struct layout *layout)
 	if (!layout)
 		return;
 	gmem_layout_table_release(&layout->table, &layout->vm->kernel);
+	pthread_mutex_destroy(&layout->show_lock);
 	pthread_mutex_destroy(&layout->lock);
 	free(layout);
 }

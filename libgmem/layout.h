@@ -10,10 +10,15 @@
 #include "layout_table.h"
 
 struct layout {
-	struct gmem_vm *vm; /* not counted: it owns the layout */
-	pthread_mutex_t lock;
-	struct section_list sections;
-	uint64_t generation; /* counts changes of the list */
+	struct gmem_vm *vm;   /* not counted: it owns the layout */
+	pthread_mutex_t lock; /* of writers, over all that a change takes: callbacks too */
+	/*
+	 * Taken last, to put another list in place of this one and to show it to readers: for whoever
+	 * must show it again, and must not wait for a change that is at work.
+	 */
+	pthread_mutex_t show_lock;
+	struct section_list sections; /* written with both locks, read with either */
+	uint64_t generation;          /* counts changes of the list */
 	_Atomic uint32_t slots_used;
 	struct layout_table table;
 };
@@ -25,7 +30,10 @@ void gmem_layout_clear(struct layout *layout);
 /* NULL is ignored. */
 void gmem_layout_free(struct layout *layout);
 
-/* Shows readers the same layout again: something that they keep of regions has changed. */
+/*
+ * Shows readers the same layout again: something that they keep of regions has changed. Waits for
+ * no change that is at work.
+ */
 void gmem_layout_republish(struct layout *layout);
 
 uint32_t gmem_layout_slots_used(const struct layout *layout);

@@ -310,9 +310,9 @@ static uint32_t count_slots(const struct gmem_vm *vm, const struct section_list 
 
 void gmem_layout_republish(struct layout *layout)
 {
-	pthread_mutex_lock(&layout->lock);
+	pthread_mutex_lock(&layout->show_lock);
 	gmem_layout_table_publish(&layout->table, &layout->sections);
-	pthread_mutex_unlock(&layout->lock);
+	pthread_mutex_unlock(&layout->show_lock);
 }
 
 /* Shows readers the new list. */
@@ -323,11 +323,13 @@ static void publish(struct commit *commit)
 
 	for (i = 0; i < commit->next.count; i++)
 		gmem_region_get(commit->next.items[i].region);
+	pthread_mutex_lock(&layout->show_lock);
 	commit->old = layout->sections;
 	layout->sections = commit->next;
 	layout->generation++;
-	commit->next = (struct section_list){ 0 };
 	gmem_layout_table_publish(&layout->table, &layout->sections);
+	pthread_mutex_unlock(&layout->show_lock);
+	commit->next = (struct section_list){ 0 };
 	atomic_store_explicit(&layout->slots_used, count_slots(commit->vm, &layout->sections),
 			      memory_order_relaxed);
 }

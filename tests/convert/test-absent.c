@@ -3,6 +3,7 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 /* What a listener was told: bytes added less bytes removed. */
@@ -200,6 +201,110 @@ static void absence_is_seen_after_a_failure(void **state)
 	rig_close(&rig);
 }
 
+/* A callback of a layout change, and another thread's first absent discard of a region. */
+struct meeting {
+	struct rig *rig;
+	uint64_t page; /* of the region's first section */
+	unsigned int calls;
+	int discarded;
+	uint32_t seen;
+};
+
+static void *discard_elsewhere(void *opaque)
+{
+	struct meeting *meeting = opaque;
+	struct rig *rig = meeting->rig;
+
+	meeting->discarded =
+		gmem_vm_discard(rig->vm, meeting->page * rig->page, rig->page, GMEM_DISCARD_ABSENT);
+	return NULL;
+}
+
+/* Goes on when the discard has returned, as under a lock of the VMM's that both take. */
+static int meet(struct meeting *meeting)
+{
+	struct rig *rig = meeting->rig;
+	pthread_t thread;
+
+	if (meeting->calls++)
+		return 0;
+	if (pthread_create(&thread, NULL, discard_elsewhere, meeting))
+		return -EAGAIN;
+	pthread_join(thread, NULL);
+	meeting->seen = (uint32_t)gmem_vm_get_state(rig->vm, meeting->page * rig->page, rig->page);
+	return 0;
+}
+
+static int meet_in_listener(uint32_t event, const struct gmem_run *run, void *opaque)
+{
+	(void)event;
+	(void)run;
+	return meet(opaque);
+}
+
+static int meet_in_pause(void *opaque)
+{
+	return meet(opaque);
+}
+
+static void resume(void *opaque)
+{
+	(void)opaque;
+}
+
+static void expect_meeting(struct meeting *meeting)
+{
+	assert_true(meeting->calls > 0);
+	assert_int_equal(meeting->discarded, 0);
+	assert_int_equal(meeting->seen, GMEM_ABSENT);
+	assert_pages(meeting->rig, meeting->page, 1, GMEM_ABSENT);
+	assert_pages(meeting->rig, meeting->page + 1, 15, GMEM_SHARED);
+	meeting->calls = 0;
+	meeting->discarded = -EINVAL;
+	meeting->seen = 0;
+	meeting->page += 16;
+}
+
+/* Whose lock is held over callbacks is not what the first absent page of a region waits for. */
+static void absence_is_noted_while_the_layout_changes(void **state)
+{
+	struct gmem_vm_config *config = rig_config(*state);
+	struct meeting meeting = { .discarded = -EINVAL };
+	struct gmem_listener *listener;
+	struct gmem_change *change;
+	struct rig rig;
+	uint64_t i;
+
+	gmem_vm_config_set_pause(config, meet_in_pause, resume, &meeting, NULL);
+	rig_open_with(&rig, *state, config);
+	gmem_vm_config_free(config);
+	meeting.rig = &rig;
+	/* Three regions without states, and one whose sections come and go. */
+	for (i = 0; i < 3; i++)
+		rig_map(&rig, 16 * i, rig_plain_region(&rig, 16), 0, 16);
+	rig_region(&rig, 16);
+	assert_int_equal(gmem_listener_new(rig.vm, GMEM_LISTEN_LAYOUT, GMEM_LISTEN_RAM, 0,
+					   meet_in_listener, &meeting, NULL, &listener),
+			 0);
+	/* Told after readers see the change. */
+	rig_map(&rig, 256, rig.region[3], 0, 8);
+	expect_meeting(&meeting);
+	/* Told before. */
+	assert_int_equal(gmem_vm_unmap(rig.vm, 256 * rig.page, 8 * rig.page), 0);
+	expect_meeting(&meeting);
+	assert_int_equal(gmem_listener_free(listener), 0);
+	/* Between the two memslot calls of one change. */
+	assert_int_equal(gmem_change_new(rig.vm, &change), 0);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(gmem_change_map(change, (256 + 16 * i) * rig.page, rig.region[3],
+						 8 * i * rig.page, 8 * rig.page, GMEM_SLOT_AUTO, 0),
+				 0);
+	assert_int_equal(gmem_change_commit(change), 0);
+	gmem_change_free(change);
+	expect_meeting(&meeting);
+	rig_close(&rig);
+}
+
 static void bad_requests_are_refused(void **state)
 {
 	struct rig rig;
@@ -229,6 +334,7 @@ int main(void)
 		RIG_CASE(absence_follows_the_region, IN_ALL_MODES),
 		RIG_CASE(memory_without_states_can_be_absent, IN_ALL_MODES),
 		RIG_CASE(absence_is_seen_after_a_failure, IN_ALL_MODES),
+		RIG_CASE(absence_is_noted_while_the_layout_changes, IN_ALL_MODES),
 		RIG_CASE(bad_requests_are_refused, IN_ALL_MODES),
 	};
 
