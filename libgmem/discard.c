@@ -39,15 +39,14 @@ void gmem_discards_free(struct gmem_vm *vm)
 	free(vm->discards);
 }
 
-bool gmem_discard_now(struct gmem_vm *vm, const struct discard *discard)
+int gmem_discard_side(struct gmem_vm *vm, const struct discard *discard, uint64_t *freed)
 {
 	const struct gmem_region *region = discard->region;
 	const struct backing *backing = discard->private_side ? &region->guest : &region->shared;
-	uint64_t freed;
-	int rc = gmem_backing_discard(backing, &vm->kernel, discard->offset, discard->size, &freed);
+	int rc = gmem_backing_discard(backing, &vm->kernel, discard->offset, discard->size, freed);
 
 	PROBE5(discard, vm->fd, discard->private_side, discard->offset, discard->size, rc);
-	count(&vm->counters.discards, rc || freed);
+	count(&vm->counters.discards, rc || *freed);
 	if (rc) {
 		count(&vm->counters.discards_failed, 1);
 		log_warning(
@@ -57,10 +56,17 @@ bool gmem_discard_now(struct gmem_vm *vm, const struct discard *discard)
 			region_name(region), (unsigned long long)discard->size,
 			(unsigned long long)discard->offset, gmem_backing_name(backing),
 			gmem_error_name(rc));
-		return false;
+		return rc;
 	}
-	count(&vm->counters.bytes_discarded, freed);
-	return true;
+	count(&vm->counters.bytes_discarded, *freed);
+	return 0;
+}
+
+bool gmem_discard_now(struct gmem_vm *vm, const struct discard *discard)
+{
+	uint64_t freed;
+
+	return !gmem_discard_side(vm, discard, &freed);
 }
 
 static void add_bytes(struct gmem_vm *vm, uint64_t bytes)
@@ -270,13 +276,54 @@ static bool find_one(struct gmem_vm *vm, uint32_t skip, struct gmem_range *range
 	return found;
 }
 
+/* The first that the kernel refused is what a flush reports. */
+static void note_refused(struct gmem_report *refused, const struct discard *discard, int error)
+{
+	if (refused->kernel_error)
+		return;
+	*refused = (struct gmem_report){
+		.gpa = discard->gpa,
+		.size = discard->size,
+		.tag = discard->region->config.tag,
+		.offset = discard->offset,
+		.kernel_error = error,
+	};
+}
+
+/* Frees what was put off in a claimed range, and counts how much. */
+static void flush_range(struct gmem_vm *vm, const struct gmem_range *range, uint64_t *freed,
+			struct gmem_report *refused)
+{
+	struct discard taken;
+	uint64_t bytes;
+	int rc;
+
+	while (take_from(vm, range->gpa, range->size, &taken)) {
+		rc = gmem_discard_side(vm, &taken, &bytes);
+		*freed += bytes;
+		if (rc)
+			note_refused(refused, &taken, rc);
+	}
+}
+
+static int flush_failed(struct gmem_report *report, const struct gmem_report *refused)
+{
+	report->stage = GMEM_STAGE_COMMIT;
+	report->gpa = refused->gpa;
+	report->size = refused->size;
+	report->tag = refused->tag;
+	report->offset = refused->offset;
+	report->kernel_error = refused->kernel_error;
+	return -EIO;
+}
+
 int gmem_discard_flush(struct gmem_vm *vm, struct wait *wait)
 {
+	struct gmem_report refused = { 0 };
 	struct gmem_range range;
 	struct claim claim;
 	/* Others may put off more meanwhile, for ever: what there was at first is enough. */
 	uint32_t turns = ENTRIES_MAX, busy = 0;
-	bool done = true;
 	int rc;
 
 	while (turns-- && find_one(vm, busy, &range)) {
@@ -288,10 +335,10 @@ int gmem_discard_flush(struct gmem_vm *vm, struct wait *wait)
 		}
 		if (rc)
 			return rc;
-		done &= gmem_discard_range(vm, range.gpa, range.size);
+		flush_range(vm, &range, &wait->report->freed, &refused);
 		gmem_claim_release(vm, &claim);
 	}
-	if (!done)
-		return -EIO;
+	if (refused.kernel_error)
+		return flush_failed(wait->report, &refused);
 	return busy ? -EAGAIN : 0;
 }

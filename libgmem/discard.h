@@ -23,7 +23,9 @@ struct discard {
 	bool private_side; /* else the shared one */
 };
 
-/* Frees it now. False: the kernel refused, which was logged. */
+/* Frees it now. 0, or what the kernel said, which was logged; freed is how many bytes. */
+int gmem_discard_side(struct gmem_vm *vm, const struct discard *discard, uint64_t *freed);
+/* The same. False: the kernel refused. */
 bool gmem_discard_now(struct gmem_vm *vm, const struct discard *discard);
 
 /* Frees it now, or puts it off. True: enough has been put off, gmem_discard_flush() it. */
@@ -38,7 +40,10 @@ bool gmem_discard_cancel(struct gmem_vm *vm, uint64_t gpa, uint64_t size, bool p
 /* Frees all that was put off in a range that the caller has claimed. False: some was refused. */
 bool gmem_discard_range(struct gmem_vm *vm, uint64_t gpa, uint64_t size);
 
-/* Frees all that was put off; the caller has no claim. 0, -EAGAIN, -EDEADLK, -EIO; no message. */
+/*
+ * Frees all that was put off; the caller has no claim. 0, -EAGAIN, -EDEADLK, -EIO; no message, but
+ * the wait's report says how much it freed, and what stopped it.
+ */
 int gmem_discard_flush(struct gmem_vm *vm, struct wait *wait);
 
 #endif /* GMEM_DISCARD_H */

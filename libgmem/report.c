@@ -27,9 +27,10 @@ static const char *stage_name(uint32_t stage)
 static int format_success(const struct gmem_report *report, char *buf, size_t size)
 {
 	return snprintf(buf, size,
-			"done: %#llx bytes converted, %u ioctls, %u retries, %llu ns waited",
-			(unsigned long long)report->converted, report->ioctls, report->retries,
-			(unsigned long long)report->waited_ns);
+			"done: %#llx bytes converted, %#llx freed, %u ioctls, %u retries, %llu ns "
+			"waited",
+			(unsigned long long)report->converted, (unsigned long long)report->freed,
+			report->ioctls, report->retries, (unsigned long long)report->waited_ns);
 }
 
 static int format_failure(const struct gmem_report *report, char *buf, size_t size)
@@ -37,14 +38,14 @@ static int format_failure(const struct gmem_report *report, char *buf, size_t si
 	return snprintf(
 		buf, size,
 		"%s while %s at gpa %#llx (%#llx bytes, tag %#llx, offset %#llx; the kernel "
-		"said %s): %#llx bytes converted, %#llx converted back, %u pages passed over, "
-		"%u ioctls, %u retries, %llu ns waited",
+		"said %s): %#llx bytes converted, %#llx converted back, %#llx freed, "
+		"%u pages passed over, %u ioctls, %u retries, %llu ns waited",
 		gmem_error_name(report->error), stage_name(report->stage),
 		(unsigned long long)report->gpa, (unsigned long long)report->size,
 		(unsigned long long)report->tag, (unsigned long long)report->offset,
 		report->kernel_error ? gmem_error_name(report->kernel_error) : "nothing",
 		(unsigned long long)report->converted, (unsigned long long)report->restored,
-		report->skipped, report->ioctls, report->retries,
+		(unsigned long long)report->freed, report->skipped, report->ioctls, report->retries,
 		(unsigned long long)report->waited_ns);
 }
 

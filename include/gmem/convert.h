@@ -115,10 +115,17 @@ GMEM_API int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range 
 				    size_t count, uint32_t to, uint32_t flags,
 				    struct gmem_report *report);
 
-/** @name Flags of a discard
+/** @name Flags of a discard, of populating and of flushing
+ * NOWAIT is the same bit in all of them, and of a conversion.
  * @{ */
 /** The memory is unplugged: absent from now on, until gmem_vm_populate(). */
 #define GMEM_DISCARD_ABSENT (1u << 0)
+/** Wait for nothing: -EAGAIN where a page is pinned or another operation at work. */
+#define GMEM_DISCARD_NOWAIT (1u << 1)
+/** Wait for nothing: -EAGAIN where another operation is at work. */
+#define GMEM_POPULATE_NOWAIT (1u << 1)
+/** Wait for nothing: what another operation is at work on is passed over, and then -EAGAIN. */
+#define GMEM_FLUSH_NOWAIT (1u << 1)
 /** @} */
 
 /**
@@ -137,38 +144,65 @@ GMEM_API int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range 
  * touches it all the same gets new memory from KVM, which no function here can prevent; a second
  * discard frees that. It belongs to the region, and stays when this is mapped elsewhere.
  *
- * @param vm         not NULL
- * @param gpa, size  in bytes, page-aligned; size not 0
- * @param flags      GMEM_DISCARD_ABSENT or 0
- * @return 0; -EINVAL, -EAGAIN (a page was pinned, or another operation at work, to the last),
- *         -ECANCELED (a listener refused: nothing is freed), -ENOMEM, -EDEADLK, -EIO. On failure
- *         of the kernel a part is freed; all of it is absent then all the same, where asked for.
+ * The report's freed counts the bytes that the kernel was told to free, whether there was memory
+ * behind them or not, of both sides; converted those that were not absent before. On failure its
+ * gpa, size, tag and offset are those of what is in the way: a pin, what a listener refused, what
+ * could not be noted as absent, or the first that the kernel would not free, and kernel_error is
+ * what that gave.
+ *
+ * @param vm           not NULL
+ * @param gpa, size    in bytes, page-aligned; size not 0
+ * @param flags        GMEM_DISCARD_*
+ * @param[out] report  NULL or what happened
+ * @return 0; -EINVAL (gpa, size, flags), -EAGAIN (a page was pinned, or another operation at work,
+ *         to the last), -ECANCELED (a listener refused), -ENOMEM (nowhere to note absent pages),
+ *         -EDEADLK (from inside a callback of an operation on this VM), -EIO (the kernel would not
+ *         free a part, or in a child after fork). But for the kernel's failure nothing is freed
+ *         then, and nothing absent; after that one the rest is freed, and all of it absent where
+ *         asked for. What is wrong with addresses, and -EAGAIN, is logged at level debug.
  *         Threads: any. Since: 0.1
  */
-GMEM_API int gmem_vm_discard(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags);
+GMEM_API int gmem_vm_discard(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags,
+			     struct gmem_report *report);
 
 /**
  * @brief Plugs memory that is absent in again: it has the state it had, and reads as zeros.
  *
  * Listeners are told add of what is shared. One that refuses ends it there: what precedes the run
- * that it refused is plugged in, the rest is absent still. What is not absent, and holes, are
- * passed over. Nothing is allocated: gmem_region_prefault() does that.
+ * that it refused is plugged in, the rest is absent still. What is not absent, and all that a
+ * discard passes over, is passed over. No memory is given to it: gmem_region_prefault() does that.
  *
- * @param vm         not NULL
- * @param gpa, size  in bytes, page-aligned; size not 0
- * @return 0; -EINVAL, -EAGAIN (another operation was at work to the last), -ECANCELED (a listener),
- *         -EDEADLK, -EIO (in a child after fork). Threads: any. Since: 0.1
+ * The report's converted counts the bytes that are not absent any more; restored those of the run
+ * that a listener refused, where gpa, size, tag and offset say what that was.
+ *
+ * @param vm           not NULL
+ * @param gpa, size    in bytes, page-aligned; size not 0
+ * @param flags        GMEM_POPULATE_NOWAIT or 0
+ * @param[out] report  NULL or what happened
+ * @return 0; -EINVAL (gpa, size, flags), -EAGAIN (another operation was at work to the last),
+ *         -ECANCELED (a listener refused), -EDEADLK (from inside a callback of an operation on this
+ *         VM), -EIO (in a child after fork). What is wrong with addresses, and -EAGAIN, is logged
+ *         at level debug. Threads: any. Since: 0.1
  */
-GMEM_API int gmem_vm_populate(struct gmem_vm *vm, uint64_t gpa, uint64_t size);
+GMEM_API int gmem_vm_populate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags,
+			      struct gmem_report *report);
 
 /**
  * @brief Frees what conversions have put off (gmem_vm_config_set_discard_limit()).
  *
- * @param vm  not NULL
- * @return 0; -EINVAL, -EAGAIN (an operation was at work to the last), -EDEADLK, -EIO (the kernel
- *         refused some of it, or in a child after fork). Threads: any. Since: 0.1
+ * The report's freed counts as a discard's does, on failure too; gpa, size, tag, offset and
+ * kernel_error are those of the first that the kernel would not free, or gpa alone, where another
+ * operation was at work.
+ *
+ * @param vm           not NULL
+ * @param flags        GMEM_FLUSH_NOWAIT or 0
+ * @param[out] report  NULL or what happened
+ * @return 0; -EINVAL (flags), -EAGAIN (an operation was at work to the last: some of it is not
+ *         freed, which is logged at level debug), -EDEADLK (from inside a callback of an operation
+ *         on this VM), -EIO (the kernel would not free some of it, or in a child after fork).
+ *         Threads: any. Since: 0.1
  */
-GMEM_API int gmem_vm_flush(struct gmem_vm *vm);
+GMEM_API int gmem_vm_flush(struct gmem_vm *vm, uint32_t flags, struct gmem_report *report);
 
 #ifdef __cplusplus
 }

@@ -43,7 +43,8 @@ struct gmem_report {
 	uint32_t ioctls;      /**< attribute calls made */
 	uint32_t retries;     /**< of these, repeated ones */
 	uint32_t skipped;     /**< pages in use that were passed over, GMEM_RETRY_SKIP */
-	uint64_t reserved[7];
+	uint64_t freed;       /**< bytes of memory given back to the host: discards, flushes */
+	uint64_t reserved[6];
 };
 
 /**

@@ -52,8 +52,8 @@ static void absent_memory_is_out_of_reach(void **state)
 	rig_open(&rig, *state);
 	rig_map(&rig, 16, rig_region(&rig, 64), 0, 64);
 	assert_int_equal(gmem_vm_write(rig.vm, 20 * rig.page, &byte, 1, 0), 0);
-	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
-			 0);
+	assert_int_equal(
+		gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT, NULL), 0);
 	assert_pages(&rig, 20, 4, GMEM_ABSENT);
 	assert_pages(&rig, 20, 1, GMEM_ABSENT);
 	assert_pages(&rig, 16, 64, GMEM_ABSENT | GMEM_SHARED);
@@ -78,7 +78,7 @@ static void absent_memory_is_out_of_reach(void **state)
 	assert_int_equal(rig_convert(&rig, 20, 1, GMEM_SHARED, 0, &report), -EACCES);
 	assert_pages(&rig, 16, 4, GMEM_SHARED);
 
-	assert_int_equal(gmem_vm_populate(rig.vm, 16 * rig.page, 64 * rig.page), 0);
+	assert_int_equal(gmem_vm_populate(rig.vm, 16 * rig.page, 64 * rig.page, 0, NULL), 0);
 	assert_pages(&rig, 16, 64, GMEM_SHARED);
 	assert_int_equal(gmem_vm_read(rig.vm, 20 * rig.page, &byte, 1, 0), 0);
 	assert_int_equal(byte, 0);
@@ -98,26 +98,28 @@ static void listeners_hear_of_plugging(void **state)
 	assert_int_equal(rig_convert(&rig, 22, 1, GMEM_PRIVATE, 0, NULL), 0);
 	listener = listen(&rig, &ear);
 	assert_int_equal(ear.bytes, 63 * rig.page);
-	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, 0), 0);
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, 0, NULL), 0);
 	assert_int_equal(ear.bytes, 63 * rig.page);
-	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
-			 0);
+	assert_int_equal(
+		gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT, NULL), 0);
 	assert_int_equal(ear.bytes, 60 * rig.page);
 	/* Again: nobody has it any more. */
 	ear.calls = 0;
-	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
-			 0);
+	assert_int_equal(
+		gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT, NULL), 0);
 	assert_int_equal(ear.calls, 0);
 	ear.answer = -EBUSY;
-	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page), -ECANCELED);
+	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page, 0, NULL),
+			 -ECANCELED);
 	assert_pages(&rig, 20, 4, GMEM_ABSENT);
 	ear.answer = 0;
-	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page), 0);
+	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page, 0, NULL), 0);
 	assert_int_equal(ear.bytes, 63 * rig.page);
 	assert_pages(&rig, 22, 1, GMEM_PRIVATE);
 	/* One who refuses to let go has it all as it was. */
 	ear.answer = -EBUSY;
-	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT,
+					 NULL),
 			 -ECANCELED);
 	ear.answer = 0;
 	assert_pages(&rig, 20, 4, GMEM_SHARED | GMEM_PRIVATE);
@@ -135,8 +137,8 @@ static void absence_follows_the_region(void **state)
 	rig_open(&rig, *state);
 	region = rig_region(&rig, 64);
 	rig_map(&rig, 16, region, 0, 64);
-	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
-			 0);
+	assert_int_equal(
+		gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT, NULL), 0);
 	assert_int_equal(gmem_vm_unmap(rig.vm, 16 * rig.page, 64 * rig.page), 0);
 	rig_map(&rig, 1024, region, 0, 64);
 	assert_pages(&rig, 1028, 4, GMEM_ABSENT);
@@ -165,14 +167,14 @@ static void memory_without_states_can_be_absent(void **state)
 	assert_int_equal(gmem_region_new(rig.vm, 64 * rig.page, config, &region), 0);
 	gmem_region_config_free(config);
 	rig_map(&rig, 16, region, 0, 64);
-	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
-			 0);
+	assert_int_equal(
+		gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT, NULL), 0);
 	assert_pages(&rig, 20, 4, GMEM_ABSENT);
 	assert_pages(&rig, 16, 4, GMEM_SHARED);
 	/* It is still memory that cannot be private. */
 	assert_int_equal(rig_convert(&rig, 16, 4, GMEM_PRIVATE, 0, NULL), -EACCES);
 	assert_int_equal(rig_convert(&rig, 16, 4, GMEM_SHARED, 0, NULL), 0);
-	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page), 0);
+	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page, 0, NULL), 0);
 	assert_pages(&rig, 16, 64, GMEM_SHARED);
 	gmem_region_free(region);
 	rig_close(&rig);
@@ -189,14 +191,15 @@ static void absence_is_seen_after_a_failure(void **state)
 	rig_map(&rig, 16, region, 0, 64);
 	logs_reset(rig.logs);
 	assert_int_equal(gmem_sim_fail(rig.sim, GMEM_SYS_MMAP, 0, 2, -ENOMEM, 0), 0);
-	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
+	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT,
+					 NULL),
 			 -ENOMEM);
 	expect_one_message(rig.logs, GMEM_LOG_ERROR, "no memory");
 	assert_pages(&rig, 16, 64, GMEM_SHARED);
-	assert_int_equal(gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT),
-			 0);
+	assert_int_equal(
+		gmem_vm_discard(rig.vm, 20 * rig.page, 4 * rig.page, GMEM_DISCARD_ABSENT, NULL), 0);
 	assert_pages(&rig, 20, 4, GMEM_ABSENT);
-	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page), 0);
+	assert_int_equal(gmem_vm_populate(rig.vm, 20 * rig.page, 4 * rig.page, 0, NULL), 0);
 	assert_pages(&rig, 16, 64, GMEM_SHARED);
 	rig_close(&rig);
 }
@@ -215,8 +218,8 @@ static void *discard_elsewhere(void *opaque)
 	struct meeting *meeting = opaque;
 	struct rig *rig = meeting->rig;
 
-	meeting->discarded =
-		gmem_vm_discard(rig->vm, meeting->page * rig->page, rig->page, GMEM_DISCARD_ABSENT);
+	meeting->discarded = gmem_vm_discard(rig->vm, meeting->page * rig->page, rig->page,
+					     GMEM_DISCARD_ABSENT, NULL);
 	return NULL;
 }
 
@@ -312,17 +315,21 @@ static void bad_requests_are_refused(void **state)
 	rig_open(&rig, *state);
 	rig_map(&rig, 16, rig_region(&rig, 64), 0, 64);
 	logs_reset(rig.logs);
-	assert_int_equal(gmem_vm_discard(rig.vm, 16 * rig.page, rig.page, 2), -EINVAL);
+	assert_int_equal(gmem_vm_discard(rig.vm, 16 * rig.page, rig.page, 4, NULL), -EINVAL);
 	expect_one_message(rig.logs, GMEM_LOG_ERROR, "gmem_vm_discard", "flags");
-	assert_int_equal(gmem_vm_discard(rig.vm, 16 * rig.page + 1, rig.page, 0), -EINVAL);
+	assert_int_equal(gmem_vm_populate(rig.vm, 16 * rig.page, rig.page, 1, NULL), -EINVAL);
+	expect_one_message(rig.logs, GMEM_LOG_ERROR, "gmem_vm_populate", "flags are 0x1",
+			   "GMEM_POPULATE_*");
+	assert_int_equal(gmem_vm_discard(rig.vm, 16 * rig.page + 1, rig.page, 0, NULL), -EINVAL);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_discard", "page size");
-	assert_int_equal(gmem_vm_populate(rig.vm, 16 * rig.page, 0), -EINVAL);
+	assert_int_equal(gmem_vm_populate(rig.vm, 16 * rig.page, 0, 0, NULL), -EINVAL);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_populate", "page size");
-	assert_int_equal(gmem_vm_populate(rig.vm, UINT64_MAX - rig.page + 1, rig.page), -EINVAL);
+	assert_int_equal(gmem_vm_populate(rig.vm, UINT64_MAX - rig.page + 1, rig.page, 0, NULL),
+			 -EINVAL);
 	logs_reset(rig.logs);
 	/* Holes are passed over. */
-	assert_int_equal(gmem_vm_discard(rig.vm, 0, 1024 * rig.page, GMEM_DISCARD_ABSENT), 0);
-	assert_int_equal(gmem_vm_populate(rig.vm, 0, 1024 * rig.page), 0);
+	assert_int_equal(gmem_vm_discard(rig.vm, 0, 1024 * rig.page, GMEM_DISCARD_ABSENT, NULL), 0);
+	assert_int_equal(gmem_vm_populate(rig.vm, 0, 1024 * rig.page, 0, NULL), 0);
 	rig_close(&rig);
 }
 

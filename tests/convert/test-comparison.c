@@ -193,7 +193,7 @@ static void discards_are_joined(void **state)
 	assert_int_equal(stats_of(&stand).bytes_held_twice, 32 * stand.rig.page);
 	/* What is shared again is not freed at all. */
 	assert_int_equal(ask(&stand, RAM_PAGE + 31, 1, TO_SHARED, NULL), 0);
-	assert_int_equal(gmem_vm_flush(stand.rig.vm), 0);
+	assert_int_equal(gmem_vm_flush(stand.rig.vm, 0, NULL), 0);
 	assert_true(stats_of(&stand).discards <= 2);
 	assert_int_equal(stats_of(&stand).bytes_held_twice, 0);
 	stand_close(&stand);

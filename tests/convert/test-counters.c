@@ -65,7 +65,7 @@ static void each_field_is_exact(void **state)
 	expected.ioctls++;
 	expect(&rig);
 	/* Two sides, that is two calls. */
-	assert_int_equal(gmem_vm_flush(rig.vm), 0);
+	assert_int_equal(gmem_vm_flush(rig.vm, 0, NULL), 0);
 	expected.discards += 2 * split;
 	expected.bytes_discarded += expected.bytes_held_twice;
 	expected.bytes_held_twice = 0;
@@ -86,12 +86,12 @@ static void each_field_is_exact(void **state)
 	expected.conversions_failed++;
 	expect(&rig);
 	/* Discards: of both sides, and one that the kernel refuses. */
-	assert_int_equal(gmem_vm_discard(rig.vm, 0, rig.page, 0), 0);
+	assert_int_equal(gmem_vm_discard(rig.vm, 0, rig.page, 0, NULL), 0);
 	expected.discards += 1 + split;
 	expected.bytes_discarded += (1 + split) * rig.page;
 	expect(&rig);
 	assert_int_equal(gmem_sim_fail(rig.sim, GMEM_SYS_FALLOCATE, 0, 1, -EIO, 0), 0);
-	assert_int_equal(gmem_vm_discard(rig.vm, 0, rig.page, 0), -EIO);
+	assert_int_equal(gmem_vm_discard(rig.vm, 0, rig.page, 0, NULL), -EIO);
 	expected.discards += 1 + split;
 	expected.discards_failed++;
 	expected.bytes_discarded += split * rig.page;
@@ -102,7 +102,7 @@ static void each_field_is_exact(void **state)
 			 0);
 	expected.listener_calls = 2;
 	expect(&rig);
-	assert_int_equal(gmem_vm_discard(rig.vm, 0, rig.page, 0), 0);
+	assert_int_equal(gmem_vm_discard(rig.vm, 0, rig.page, 0, NULL), 0);
 	expected.discards += 1 + split;
 	expected.bytes_discarded += (1 + split) * rig.page;
 	expected.listener_calls += 2;
@@ -158,7 +158,7 @@ static void retries_and_time_are_counted(void **state)
 	waited = stats.waited_ns;
 	left = 2;
 	assert_int_equal(gmem_vm_pin(rig.vm, 8 * rig.page, 1, 0, &pin), 0);
-	assert_int_equal(gmem_vm_discard(rig.vm, 8 * rig.page, rig.page, 0), -EAGAIN);
+	assert_int_equal(gmem_vm_discard(rig.vm, 8 * rig.page, rig.page, 0, NULL), -EAGAIN);
 	assert_int_equal(gmem_vm_get_stats(rig.vm, &stats), 0);
 	assert_true(stats.waited_ns > waited);
 	/* And so does a change of the layout. */

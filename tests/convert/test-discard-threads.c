@@ -80,7 +80,7 @@ static void *convert(void *opaque)
 		write_page(work, page, (char)random_next(&work->random));
 		if (!random_below(&work->random, 50)) {
 			must(!gmem_vm_discard(work->rig->vm, page * work->rig->page,
-					      work->rig->page, 0));
+					      work->rig->page, 0, NULL));
 			work->shown[page] = 0;
 		}
 	}
@@ -94,7 +94,7 @@ static void *flush(void *opaque)
 	struct work *work = opaque;
 
 	while (!atomic_load(work->over)) {
-		must(!gmem_vm_flush(work->rig->vm));
+		must(!gmem_vm_flush(work->rig->vm, 0, NULL));
 		sched_yield();
 	}
 	return NULL;
@@ -169,7 +169,7 @@ static void who_frees_waits_for_nobody(void **state)
 	assert_int_equal(atomic_load(&stuck.asked), 0);
 	/* All but the page that was at work has been freed when the table was full. */
 	assert_true(stats.bytes_held_twice < 32 * stuck.rig.page);
-	assert_int_equal(gmem_vm_flush(stuck.rig.vm), 0);
+	assert_int_equal(gmem_vm_flush(stuck.rig.vm, 0, NULL), 0);
 	rig_compare(&stuck.rig);
 	rig_close(&stuck.rig);
 }
@@ -203,7 +203,7 @@ static void no_byte_is_lost(void **state)
 	atomic_store(&over, true);
 	pthread_join(threads[THREADS], NULL);
 	rig_compare(&rig);
-	assert_int_equal(gmem_vm_flush(rig.vm), 0);
+	assert_int_equal(gmem_vm_flush(rig.vm, 0, NULL), 0);
 	assert_int_equal(gmem_vm_get_stats(rig.vm, &stats), 0);
 	assert_int_equal(stats.bytes_held_twice, 0);
 	for (i = 0; i <= THREADS; i++) {

@@ -20,7 +20,7 @@
 
 static int discard(struct rig *rig, uint64_t page, uint64_t pages)
 {
-	return gmem_vm_discard(rig->vm, page * rig->page, pages * rig->page, 0);
+	return gmem_vm_discard(rig->vm, page * rig->page, pages * rig->page, 0, NULL);
 }
 
 /* The guest's access, of the kind that the page is. */
@@ -209,6 +209,7 @@ static void a_failure_frees_the_rest(void **state)
 	struct gmem_vm_stats before, after;
 	struct ears ears;
 	struct rig rig;
+	char text[512];
 
 	open_mixed(&rig, *state);
 	fill(&rig, 0, 16, 'a');
@@ -219,7 +220,14 @@ static void a_failure_frees_the_rest(void **state)
 	assert_int_equal(gmem_sim_fail(rig.sim, GMEM_SYS_FALLOCATE, 0, 1, -EPERM, 0), 0);
 	logs_reset(rig.logs);
 	assert_int_equal(discard(&rig, 0, 88), -EIO);
-	expect_one_message(rig.logs, GMEM_LOG_WARNING, "stay allocated", "EPERM");
+	assert_int_equal(logs_count(rig.logs), 2);
+	assert_int_equal(logs_get(rig.logs, 0, text, sizeof(text)), GMEM_LOG_WARNING);
+	assert_non_null(strstr(text, "stay allocated"));
+	assert_non_null(strstr(text, "EPERM"));
+	assert_int_equal(logs_get(rig.logs, 1, text, sizeof(text)), GMEM_LOG_ERROR);
+	assert_non_null(strstr(text, "gmem_vm_discard: gpa 0, 0x58000 bytes: "));
+	assert_non_null(strstr(text, "0x10000 stay allocated, the first of them at gpa 0, "));
+	assert_non_null(strstr(text, "EPERM"));
 	assert_int_equal(gmem_vm_get_stats(rig.vm, &after), 0);
 	assert_int_equal(after.discards - before.discards, 2 + both);
 	assert_int_equal(after.discards_failed - before.discards_failed, 1);
@@ -235,15 +243,16 @@ static void bad_arguments_are_refused(void **state)
 	struct rig rig;
 
 	rig_open(&rig, *state);
-	assert_int_equal(gmem_vm_discard(NULL, 0, rig.page, 0), -EINVAL);
+	assert_int_equal(gmem_vm_discard(NULL, 0, rig.page, 0, NULL), -EINVAL);
 	logs_reset(rig.logs);
-	assert_int_equal(gmem_vm_discard(rig.vm, 0, rig.page, 2), -EINVAL);
-	expect_one_message(rig.logs, GMEM_LOG_ERROR, "flags are 0x2");
-	assert_int_equal(gmem_vm_discard(rig.vm, 1, rig.page, 0), -EINVAL);
+	assert_int_equal(gmem_vm_discard(rig.vm, 0, rig.page, 5, NULL), -EINVAL);
+	expect_one_message(rig.logs, GMEM_LOG_ERROR, "gmem_vm_discard", "flags are 0x5", "0x4",
+			   "GMEM_DISCARD_*");
+	assert_int_equal(gmem_vm_discard(rig.vm, 1, rig.page, 0, NULL), -EINVAL);
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_discard: gpa 0x1");
-	assert_int_equal(gmem_vm_discard(rig.vm, 0, 0, 0), -EINVAL);
-	assert_int_equal(gmem_vm_discard(rig.vm, -rig.page, 2 * rig.page, 0), -EINVAL);
-	assert_int_equal(gmem_vm_flush(NULL), -EINVAL);
+	assert_int_equal(gmem_vm_discard(rig.vm, 0, 0, 0, NULL), -EINVAL);
+	assert_int_equal(gmem_vm_discard(rig.vm, -rig.page, 2 * rig.page, 0, NULL), -EINVAL);
+	assert_int_equal(gmem_vm_flush(NULL, 0, NULL), -EINVAL);
 	rig_close(&rig);
 }
 

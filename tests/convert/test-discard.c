@@ -402,7 +402,7 @@ static void huge_pages_are_freed_as_wholes_where_asked(void **state)
 	stage_open_size(&stage, *state, 16 * MIB, 4 * huge, want_huge_pages);
 	convert(&stage, 600, 424, GMEM_PRIVATE, GMEM_CONVERT_FREE_HUGETLB);
 	convert(&stage, 500, 100, GMEM_PRIVATE, GMEM_CONVERT_FREE_HUGETLB);
-	assert_int_equal(gmem_vm_flush(stage.rig.vm), 0);
+	assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), 0);
 	assert_int_equal(stage.freed_count, 1);
 	assert_int_equal(stage.freed[0].offset, 2 * MIB);
 	assert_int_equal(stage.freed[0].size, 2 * MIB);
@@ -466,10 +466,10 @@ static void a_failure_is_a_warning(void **state)
 	stage_open(&stage, *state, PAGES * 65536);
 	convert(&stage, 0, 8, GMEM_PRIVATE, 0);
 	assert_int_equal(gmem_sim_fail(stage.rig.sim, GMEM_SYS_FALLOCATE, 0, 1, -EIO, 0), 0);
-	assert_int_equal(gmem_vm_flush(stage.rig.vm), -EIO);
+	assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), -EIO);
 	expect_one_message(stage.rig.logs, GMEM_LOG_WARNING, "stay allocated");
 	assert_int_equal(stats_of(&stage).bytes_held_twice, 0);
-	assert_int_equal(gmem_vm_flush(stage.rig.vm), 0);
+	assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), 0);
 	stage_close(&stage);
 }
 
@@ -520,7 +520,7 @@ static void neighbours_become_one_call(void **state)
 		assert_int_equal(stats_of(&stage).bytes_held_twice, 16 * stage.rig.page);
 		convert(&stage, 10, 2, GMEM_PRIVATE, 0);
 		assert_int_equal(stats_of(&stage).bytes_held_twice, 16 * stage.rig.page);
-		assert_int_equal(gmem_vm_flush(stage.rig.vm), 0);
+		assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), 0);
 		assert_int_equal(stage.freed_count, 1);
 		assert_int_equal(stage.freed[0].offset, 8 * stage.rig.page);
 		assert_int_equal(stage.freed[0].size, 16 * stage.rig.page);
@@ -572,7 +572,7 @@ static void what_is_seen_again_is_not_freed(void **state)
 	/* And of that again a part. */
 	convert(&stage, 10, 2, GMEM_PRIVATE, 0);
 	assert_int_equal(guest_byte(&stage, 10), 'b');
-	assert_int_equal(gmem_vm_flush(stage.rig.vm), 0);
+	assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), 0);
 	assert_int_equal(guest_byte(&stage, 10), 'b');
 	assert_int_equal(guest_byte(&stage, 9), 'a');
 	assert_int_equal(guest_byte(&stage, 0), 'b');
@@ -604,7 +604,7 @@ static void fragments_overflow_into_a_flush(void **state)
 	convert(&stage, 0, pages, GMEM_PRIVATE, 0);
 	for (i = 0; i < pages; i += 2)
 		convert(&stage, i, 1, GMEM_SHARED, GMEM_CONVERT_KEEP);
-	assert_int_equal(gmem_vm_flush(stage.rig.vm), 0);
+	assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), 0);
 	assert_true(shared_memory(&stage) <= pages / 2);
 	stage_close(&stage);
 }
@@ -643,7 +643,7 @@ static void a_conversion_over_sections_frees_each(void **state)
 	stage.freed_count = 0;
 	convert(&stage, PAGES / 2, PAGES, GMEM_PRIVATE, 0);
 	convert(&stage, PAGES + PAGES / 2, PAGES / 4, GMEM_PRIVATE, 0);
-	assert_int_equal(gmem_vm_flush(stage.rig.vm), 0);
+	assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), 0);
 	/* Two windows of one file that follow each other in it and in the guest are one. */
 	assert_int_equal(stage.freed_count, 2);
 	assert_int_equal(stage.freed[0].size + stage.freed[1].size,
@@ -677,7 +677,7 @@ static void random_conversions_lose_nothing(void **state)
 			fill(&stage, k, 1, shown[k]);
 		}
 		if (!random_below(&random, 10))
-			assert_int_equal(gmem_vm_flush(stage.rig.vm), 0);
+			assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), 0);
 		for (k = 0; k < PAGES; k++) {
 			other = guest_byte(&stage, k);
 			assert_int_equal(other, shown[k]);

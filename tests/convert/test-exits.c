@@ -442,7 +442,7 @@ static void absent_memory_is_not_converted(void **state)
 	stand_open_with_ram(&stand, mode, NULL);
 	page = stand.rig.page;
 	assert_int_equal(gmem_vm_discard(stand.rig.vm, (RAM_PAGE + 4) * page, 4 * page,
-					 GMEM_DISCARD_ABSENT),
+					 GMEM_DISCARD_ABSENT, NULL),
 			 0);
 	guest_asks(&stand, 0, RAM_PAGE, RAM_PAGES, TO_PRIVATE);
 	assert_int_equal(handle_call(&stand, 0, &report), GMEM_EXIT_RESUME);
@@ -454,7 +454,8 @@ static void absent_memory_is_not_converted(void **state)
 	make_fault(&stand, 1, 0, (RAM_PAGE + 5) * page, page);
 	assert_int_equal(handle_fault(&stand, 1, &report), -EACCES);
 	assert_int_equal(stand.attribute_calls, 0);
-	assert_int_equal(gmem_vm_populate(stand.rig.vm, (RAM_PAGE + 4) * page, 4 * page), 0);
+	assert_int_equal(gmem_vm_populate(stand.rig.vm, (RAM_PAGE + 4) * page, 4 * page, 0, NULL),
+			 0);
 	guest_faults(&stand, 1, RAM_PAGE + 5, GMEM_PRIVATE);
 	assert_int_equal(handle_fault(&stand, 1, &report), GMEM_EXIT_RESUME);
 	rig_compare(&stand.rig);

@@ -273,11 +273,11 @@ static const char *do_discard(struct model *model)
 		      range.gpa + range.size <= 700 * model->rig.page;
 
 	if (one_in(model, 3)) {
-		(void)gmem_vm_populate(model->rig.vm, range.gpa, range.size);
+		(void)gmem_vm_populate(model->rig.vm, range.gpa, range.size, 0, NULL);
 		return "populate";
 	}
 	(void)gmem_vm_discard(model->rig.vm, range.gpa, range.size,
-			      absent && one_in(model, 3) ? GMEM_DISCARD_ABSENT : 0);
+			      absent && one_in(model, 3) ? GMEM_DISCARD_ABSENT : 0, NULL);
 	return "discard";
 }
 

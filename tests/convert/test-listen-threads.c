@@ -91,9 +91,9 @@ static void *convert(void *opaque)
 			pages = 1 + random_below(&work->random, PAGES - page);
 		must(!rig_convert(rig, page, pages, to, 0, NULL));
 		if (!random_below(&work->random, 16))
-			must(!gmem_vm_discard(rig->vm, page * rig->page, rig->page, 0));
+			must(!gmem_vm_discard(rig->vm, page * rig->page, rig->page, 0, NULL));
 		if (!random_below(&work->random, 16))
-			must(!gmem_vm_flush(rig->vm));
+			must(!gmem_vm_flush(rig->vm, 0, NULL));
 	}
 	return NULL;
 }

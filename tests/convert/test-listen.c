@@ -475,9 +475,9 @@ static void inside(struct ear *ear, uint32_t event, const struct gmem_run *run)
 
 	(void)event;
 	assert_int_equal(gmem_vm_convert(rig->vm, 0, rig->page, GMEM_PRIVATE, 0, NULL), -EDEADLK);
-	assert_int_equal(gmem_vm_discard(rig->vm, 0, rig->page, 0), -EDEADLK);
-	assert_int_equal(gmem_vm_populate(rig->vm, 0, rig->page), -EDEADLK);
-	assert_int_equal(gmem_vm_flush(rig->vm), -EDEADLK);
+	assert_int_equal(gmem_vm_discard(rig->vm, 0, rig->page, 0, NULL), -EDEADLK);
+	assert_int_equal(gmem_vm_populate(rig->vm, 0, rig->page, 0, NULL), -EDEADLK);
+	assert_int_equal(gmem_vm_flush(rig->vm, 0, NULL), -EDEADLK);
 	assert_int_equal(gmem_vm_unmap(rig->vm, 0, rig->page), -EDEADLK);
 	assert_int_equal(gmem_vm_map(rig->vm, 0, NULL, 0, rig->page, GMEM_SLOT_AUTO, 0), -EDEADLK);
 	assert_int_equal(gmem_listener_new(rig->vm, GMEM_LISTEN_ALL, GMEM_LISTEN_RAM, 0,
@@ -506,7 +506,7 @@ static void callbacks_may_ask_and_not_act(void **state)
 	ears.ear[0].inside = inside;
 	assert_int_equal(rig_convert(&rig, 8, 8, GMEM_PRIVATE, 0, NULL), 0);
 	assert_int_equal(rig_convert(&rig, 8, 8, GMEM_SHARED, 0, NULL), 0);
-	assert_int_equal(gmem_vm_discard(rig.vm, 8 * rig.page, rig.page, 0), 0);
+	assert_int_equal(gmem_vm_discard(rig.vm, 8 * rig.page, rig.page, 0, NULL), 0);
 	ears.ear[0].inside = NULL;
 	ears_compare(&ears, "calls from inside");
 	close_all(&rig, &ears);

@@ -342,9 +342,10 @@ static void plug(struct world *world, struct input *input)
 	uint8_t what = take_byte(input);
 
 	if (what & 1)
-		(void)gmem_vm_populate(world->vm, gpa, size);
+		(void)gmem_vm_populate(world->vm, gpa, size, 0, NULL);
 	else
-		(void)gmem_vm_discard(world->vm, gpa, size, what & 2 ? GMEM_DISCARD_ABSENT : 0);
+		(void)gmem_vm_discard(world->vm, gpa, size, what & 2 ? GMEM_DISCARD_ABSENT : 0,
+				      NULL);
 }
 
 /* A reference that the kernel sees, which goes after some tries, or stays. */

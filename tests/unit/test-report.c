@@ -20,12 +20,13 @@ static const struct gmem_report failure = {
 	.ioctls = 8,
 	.retries = 9,
 	.skipped = 10,
+	.freed = 0xb000,
 };
 
 static const char failure_text[] =
 	"EAGAIN while converting at gpa 0x3000 (0x4000 bytes, tag 0x5, offset 0x6000; the kernel "
-	"said EINTR): 0x1000 bytes converted, 0x2000 converted back, 10 pages passed over, "
-	"8 ioctls, 9 retries, 7 ns waited";
+	"said EINTR): 0x1000 bytes converted, 0x2000 converted back, 0xb000 freed, "
+	"10 pages passed over, 8 ioctls, 9 retries, 7 ns waited";
 
 static const struct gmem_report success = {
 	.stage = GMEM_STAGE_DONE,
@@ -33,10 +34,12 @@ static const struct gmem_report success = {
 	.waited_ns = UINT64_MAX,
 	.ioctls = 3,
 	.retries = 2,
+	.freed = 0x3000,
 };
 
 static const char success_text[] =
-	"done: 0x200000 bytes converted, 3 ioctls, 2 retries, 18446744073709551615 ns waited";
+	"done: 0x200000 bytes converted, 0x3000 freed, 3 ioctls, 2 retries, 18446744073709551615 ns "
+	"waited";
 
 static void a_success_is_told(void **unused)
 {

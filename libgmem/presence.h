@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An operation on whether memory is there: a discard, or a populate, which undoes it. It claims its
+ * addresses, tells listeners, and writes down what it did and what stopped it.
+ */
+#ifndef GMEM_PRESENCE_H
+#define GMEM_PRESENCE_H
+
+#include "claim.h"
+#include "layout_table.h"
+
+#include <gmem/listener.h>
+
+struct presence {
+	struct gmem_vm *vm;
+	const char *function; /* for messages */
+	struct gmem_range range;
+	struct gmem_report report;
+	struct wait wait;
+	struct claim claim;
+	bool heard; /* listeners are to be told */
+};
+
+/* Of a range of no VM as well: what is refused has a report too. */
+void gmem_presence_init(struct presence *presence, struct gmem_vm *vm, const char *function,
+			uint64_t gpa, uint64_t size);
+
+/* Whether there are others than allowed, whose names begin with prefix. 0; -EINVAL. */
+int gmem_presence_check_flags(const struct gmem_vm *vm, const char *function, uint32_t flags,
+			      uint32_t allowed, const char *prefix);
+
+/* Judges the range, and claims it. 0; -EINVAL, -EAGAIN, -EDEADLK, with its message. */
+int gmem_presence_begin(struct presence *presence, bool never_waits);
+void gmem_presence_end(struct presence *presence);
+
+/* For a claim that was not granted: returns error, after its message. */
+int gmem_presence_claim_failed(const struct gmem_vm *vm, const char *function, int error);
+
+/* Writes an operation's own report to its caller's, which may be NULL. Returns error. */
+int gmem_presence_report(struct gmem_report *own, int error, struct gmem_report *report);
+
+/* What is in the way, or was refused: a range in one section. */
+void gmem_presence_report_place(struct presence *presence, const struct section_view *view,
+				uint64_t gpa, uint64_t size);
+
+/* A walk over the parts of sections that an operation is about, in ascending order. */
+struct walk {
+	const struct presence *presence;
+	uint64_t gpa; /* from here on */
+	uint64_t end;
+	/* What it has come to. */
+	struct section_view view;
+	struct gmem_range part;
+};
+
+/* Of what can be freed in the range: memory that the guest can write. */
+struct walk gmem_walk_ram(const struct presence *presence);
+bool gmem_walk_next(struct walk *walk);
+
+/* The next run of a walk's part in one state, GMEM_*, above the run; false when there is none. */
+bool gmem_walk_next_run(const struct walk *walk, uint32_t state, struct gmem_range *run);
+
+/* Of an address of the walk's part, in its region. */
+static inline uint64_t walk_offset(const struct walk *walk, uint64_t gpa)
+{
+	return walk->view.offset + (gpa - walk->view.gpa);
+}
+
+/* Notes a part of a walk's part as absent or not. Returns the bytes of which that was not so. */
+uint64_t gmem_walk_set_absent(const struct walk *walk, const struct gmem_range *part, bool absent);
+
+/*
+ * Tells listeners of what is shared in a range of the operation's. 0, or -ECANCELED and where it
+ * was: then all has been told back.
+ */
+int gmem_presence_tell(struct presence *presence, const struct gmem_range *range, uint32_t event);
+/* The same, but nobody is asked. */
+void gmem_presence_tell_anyway(struct presence *presence, const struct gmem_range *range,
+			       uint32_t event);
+
+#endif /* GMEM_PRESENCE_H */
