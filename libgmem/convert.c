@@ -3,6 +3,7 @@
 #include "convert.h"
 
 #include "discard.h"
+#include "exits.h"
 #include "listen.h"
 #include "log.h"
 #include "probes.h"
@@ -290,9 +291,15 @@ static const char *what_is_in_the_way(const struct gmem_report *report)
 	}
 }
 
-static int claim_failed(const struct conversion *conversion, int error)
+bool gmem_convert_may_log(struct conversion *conversion)
 {
-	if (error == -EDEADLK)
+	conversion->said = true;
+	return !is_quiet(conversion) || gmem_exit_guard_may_log(conversion->vm);
+}
+
+static int claim_failed(struct conversion *conversion, int error)
+{
+	if (error == -EDEADLK && gmem_convert_may_log(conversion))
 		log_error(conversion->vm->ctx,
 			  "%s: this thread is inside a callback of an operation on this VM, which "
 			  "may not convert",
@@ -384,7 +391,7 @@ static void conversion_init(struct conversion *conversion, struct gmem_vm *vm, c
 	wait_init(&conversion->wait, vm, &conversion->report,
 		  flags & GMEM_CONVERT_NOWAIT || !vm->config.deadline_ns);
 	conversion->in_use = false;
-	conversion->heard = false;
+	conversion->said = false;
 }
 
 /*
@@ -415,7 +422,7 @@ static void count_conversion(struct conversion *conversion, int error)
 
 int gmem_convert(struct gmem_vm *vm, const char *function, const struct gmem_range *ranges,
 		 uint64_t count, uint32_t to, uint32_t flags, struct gmem_report *report,
-		 bool *later)
+		 struct convert_end *end)
 {
 	struct conversion conversion;
 	bool full = false;
@@ -432,8 +439,8 @@ int gmem_convert(struct gmem_vm *vm, const char *function, const struct gmem_ran
 	count_conversion(&conversion, rc);
 	PROBE5(convert_done, vm->fd, rc, conversion.report.converted, conversion.report.ioctls,
 	       conversion.report.waited_ns);
-	if (later)
-		*later = conversion.wait.later;
+	if (end)
+		*end = (struct convert_end){ conversion.wait.later, conversion.said };
 	if (full)
 		flush(&conversion);
 	return rc;

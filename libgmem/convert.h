@@ -24,7 +24,8 @@ struct conversion {
 	struct wait wait;
 	struct claim claim;
 	bool in_use; /* some page was, and is for a second look */
-	bool heard;  /* listeners are to be told */
+	bool said;   /* what failed was logged, or was not for want of a right to */
+	bool heard;  /* listeners are to be told; known once it has its claim */
 };
 
 /*
@@ -52,6 +53,8 @@ int gmem_convert_tell_after(struct conversion *conversion, const struct plan_run
 
 /* What these take of each other. */
 bool gmem_convert_destroys(const struct gmem_vm *vm);
+/* Before a message about what fails: a guest's exit has not always a right to one. */
+bool gmem_convert_may_log(struct conversion *conversion);
 int gmem_convert_call(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
 		      uint64_t size, uint32_t to, uint64_t *stuck);
 /* In a section; returns the bytes whose state it changed. */
@@ -66,15 +69,21 @@ bool gmem_convert_discard(struct conversion *conversion);
 /* Converts pages of one run that belong to this conversion alone back, without waiting. */
 int gmem_convert_back(struct conversion *conversion, const struct plan_run *run);
 
-/* Not for callers: what a guest can cause is not logged, because whoever asks will. */
+/*
+ * Not for callers: a guest's exit, which may come again and again. What is wrong with the request
+ * is not logged, because the exit does that; what else fails is, where gmem_exit_guard_may_log().
+ */
 #define CONVERT_QUIETLY (1u << 31)
 
-/*
- * All of gmem_vm_convert() but its check of vm. later (may be NULL): the retry policy said
- * GMEM_RETRY_LATER.
- */
+/* What an exit needs to know besides. */
+struct convert_end {
+	bool later; /* the retry policy said GMEM_RETRY_LATER */
+	bool said;  /* there is nothing more to say of what failed */
+};
+
+/* All of gmem_vm_convert() but its check of vm. end may be NULL. */
 int gmem_convert(struct gmem_vm *vm, const char *function, const struct gmem_range *ranges,
 		 uint64_t count, uint32_t to, uint32_t flags, struct gmem_report *report,
-		 bool *later);
+		 struct convert_end *end);
 
 #endif /* GMEM_CONVERT_PRIVATE_H */

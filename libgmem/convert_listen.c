@@ -16,6 +16,7 @@ static void part_of_run(const struct conversion *conversion, const struct plan_r
 	if (gpa - view->gpa >= view->size)
 		gmem_layout_look(conversion->plan.table, gpa, view);
 	part->view = view;
+	part->guest = conversion->flags & CONVERT_QUIETLY;
 	part->gpa = gpa;
 	part->size = lower(run->gpa + run->size, view->gpa + view->size) - gpa;
 }
@@ -47,6 +48,7 @@ static int walk(struct conversion *conversion, uint32_t event, bool anyway, uint
 						      &part);
 			if (rc) {
 				gmem_convert_report_place(conversion, &view, gpa, part.size);
+				conversion->said = true;
 				*refused = gpa;
 				return rc;
 			}
@@ -124,11 +126,12 @@ static void make_private_again(struct conversion *conversion, const struct plan_
 		return;
 	}
 	conversion->report.kernel_error = rc;
-	log_error(conversion->vm->ctx,
-		  "%s: gpa %#llx, %#llx bytes, which a listener refused, could not be made private "
-		  "again (%s), and stays shared",
-		  conversion->function, (unsigned long long)part->gpa,
-		  (unsigned long long)part->size, gmem_error_name(rc));
+	if (gmem_convert_may_log(conversion))
+		log_error(conversion->vm->ctx,
+			  "%s: gpa %#llx, %#llx bytes, which a listener refused, could not be made "
+			  "private again (%s), and stays shared",
+			  conversion->function, (unsigned long long)part->gpa,
+			  (unsigned long long)part->size, gmem_error_name(rc));
 	conversion->report.converted +=
 		gmem_convert_set(conversion, part->view, part->gpa, part->size, GMEM_SHARED);
 	gmem_listen_tell_anyway(conversion->vm, GMEM_LISTEN_CONVERT, GMEM_EVENT_ADD, part);
@@ -144,15 +147,20 @@ static void take_back(struct conversion *conversion, const struct plan_run *run,
 
 	for (; gpa < end; gpa = section.gpa + section.size) {
 		part_of_run(conversion, &rest, gpa, &view, &section);
-		part = (struct listen_part){ .view = &view, .gpa = section.gpa };
+		part = (struct listen_part){
+			.view = &view,
+			.gpa = section.gpa,
+			.guest = section.guest,
+		};
 		while (next_private(conversion, &view, section.gpa + section.size, &part))
 			make_private_again(conversion, run, &part);
 	}
 }
 
-/* Of several that are refused the first is reported. */
+/* Of several that are refused the first is reported; of each was logged who refused it. */
 static int refused(struct conversion *conversion, const struct listen_part *part)
 {
+	conversion->said = true;
 	if (conversion->report.stage == GMEM_STAGE_FINISH)
 		return -ECANCELED;
 	conversion->report.stage = GMEM_STAGE_FINISH;
@@ -192,7 +200,11 @@ int gmem_convert_tell_after(struct conversion *conversion, const struct plan_run
 
 	for (; gpa < told.gpa + size; gpa = section.gpa + section.size) {
 		part_of_run(conversion, &told, gpa, &view, &section);
-		part = (struct listen_part){ .view = &view, .gpa = section.gpa };
+		part = (struct listen_part){
+			.view = &view,
+			.gpa = section.gpa,
+			.guest = section.guest,
+		};
 		while (next_private(conversion, &view, section.gpa + section.size, &part)) {
 			if (!share_part(conversion, &part))
 				continue;

@@ -4,7 +4,6 @@
  * follows what the kernel did.
  */
 #include "convert.h"
-#include "exits.h"
 #include "log.h"
 #include "pin_table.h"
 #include "range.h"
@@ -120,12 +119,6 @@ static uint64_t set_states(const struct conversion *conversion, const struct pla
 	return changed;
 }
 
-/* A guest may ask again and again for what the kernel has no memory for. */
-static bool may_log(const struct conversion *conversion)
-{
-	return !(conversion->flags & CONVERT_QUIETLY) || gmem_exit_guard_may_log(conversion->vm);
-}
-
 static int kernel_failed(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
 			 uint64_t size, int error)
 {
@@ -134,7 +127,7 @@ static int kernel_failed(struct conversion *conversion, const struct plan_run *r
 	struct section_view room;
 
 	conversion->report.kernel_error = error;
-	if (!may_log(conversion))
+	if (!gmem_convert_may_log(conversion))
 		return error == -ENOMEM ? -ENOMEM : -EIO;
 	view = section_at(conversion, run, gpa, &room);
 	log_error(

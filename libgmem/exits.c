@@ -23,6 +23,7 @@ struct exit {
 	struct gmem_range range;
 	uint32_t to;
 	struct gmem_report report;
+	struct convert_end end;
 };
 
 int gmem_vm_enable_exits(struct gmem_vm *vm)
@@ -54,13 +55,13 @@ int gmem_vm_enable_exits(struct gmem_vm *vm)
 	return -EIO;
 }
 
-/* The guest caused it, and may do so again and again. */
+/* The guest caused it, and may do so again and again. Of what the host failed at was said where. */
 static void log_refusal(const struct exit *exit, const char *what, int error)
 {
 	char text[MESSAGE_LENGTH];
 
 	count(&exit->vm->counters.exits_refused, 1);
-	if (!gmem_exit_guard_may_log(exit->vm))
+	if (exit->end.said || !gmem_exit_guard_may_log(exit->vm))
 		return;
 	gmem_report_format(&exit->report, text, sizeof(text));
 	log_debug(
@@ -93,13 +94,13 @@ static void prefault(const struct exit *exit)
 	}
 }
 
-/* later: nothing is answered yet. Only what was waited for can come later. */
-static int convert(struct exit *exit, const char *what, bool *later)
+/* Only what was waited for can come later: nothing is answered yet. */
+static int convert(struct exit *exit, const char *what)
 {
 	int rc = gmem_convert(exit->vm, what, &exit->range, 1, exit->to, CONVERT_QUIETLY,
-			      &exit->report, later);
+			      &exit->report, &exit->end);
 
-	*later = *later && rc == -EAGAIN;
+	exit->end.later = exit->end.later && rc == -EAGAIN;
 	if (!rc)
 		prefault(exit);
 	PROBE5(exit, exit->vm->fd, exit->range.gpa, exit->range.size, exit->to, rc);
@@ -151,16 +152,15 @@ static int decode_hypercall(struct exit *exit)
 
 static int handle_hypercall(struct exit *exit)
 {
-	bool later = false;
 	int rc = decode_hypercall(exit);
 
 	if (rc)
 		refuse(exit, rc);
 	else
-		rc = convert(exit, "the guest's MAP_GPA_RANGE", &later);
+		rc = convert(exit, "the guest's MAP_GPA_RANGE");
 	/* Also for who runs the vCPU without asking again: KVM left 0 here, which is success. */
 	exit->run->hypercall.ret = answer_for(rc);
-	if (later)
+	if (exit->end.later)
 		return GMEM_EXIT_REPEAT;
 	count(&exit->vm->counters.exits, 1);
 	if (rc)
@@ -224,14 +224,13 @@ static int fault_is_pointless(struct exit *exit)
 
 static int handle_fault(struct exit *exit)
 {
-	bool later = false;
 	int rc = decode_fault(exit);
 
 	if (rc)
 		refuse(exit, rc);
 	else if (is_to_be_converted(exit))
-		rc = convert(exit, "the guest's fault", &later);
-	if (later)
+		rc = convert(exit, "the guest's fault");
+	if (exit->end.later)
 		return GMEM_EXIT_REPEAT;
 	count(&exit->vm->counters.exits, 1);
 	if (!rc)

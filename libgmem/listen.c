@@ -3,6 +3,7 @@
 #include "listen.h"
 
 #include "claim.h"
+#include "exits.h"
 #include "layout.h"
 #include "log.h"
 #include "range.h"
@@ -35,6 +36,7 @@ struct telling {
 	uint32_t event;
 	const struct section_view *view;
 	enum refusal refusal;
+	bool guest; /* of a struct listen_part */
 	bool refused;
 };
 
@@ -60,6 +62,19 @@ static const char *what_comes_of_it(enum refusal refusal)
 	}
 }
 
+static void log_refusal(const struct telling *telling, uint64_t gpa, uint64_t size, int error)
+{
+	struct gmem_vm *vm = telling->listener->vm;
+
+	if (telling->guest && !gmem_exit_guard_may_log(vm))
+		return;
+	log_error(vm->ctx,
+		  "VM descriptor %d: a listener answered %s of gpa %#llx, %#llx bytes, with %s%s",
+		  vm->fd, event_name(telling->event), (unsigned long long)gpa,
+		  (unsigned long long)size, gmem_error_name(error),
+		  what_comes_of_it(telling->refusal));
+}
+
 static int call(struct telling *telling, uint64_t gpa, uint64_t size)
 {
 	const struct gmem_listener *listener = telling->listener;
@@ -71,11 +86,7 @@ static int call(struct telling *telling, uint64_t gpa, uint64_t size)
 	rc = listener->fn(telling->event, &run, listener->closure->opaque);
 	if (!rc)
 		return 0;
-	log_error(listener->vm->ctx,
-		  "VM descriptor %d: a listener answered %s of gpa %#llx, %#llx bytes, with %s%s",
-		  listener->vm->fd, event_name(telling->event), (unsigned long long)gpa,
-		  (unsigned long long)size, gmem_error_name(rc),
-		  what_comes_of_it(telling->refusal));
+	log_refusal(telling, gpa, size, rc);
 	telling->refused = true;
 	return telling->refusal == REFUSAL_ENDS ? -ECANCELED : 0;
 }
@@ -131,6 +142,7 @@ static int tell_one(struct gmem_listener *listener, uint32_t event, const struct
 		.event = event,
 		.view = part->view,
 		.refusal = refusal,
+		.guest = part->guest,
 	};
 	uint64_t end = part->gpa + part->size;
 

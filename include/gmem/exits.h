@@ -48,7 +48,9 @@ GMEM_API int gmem_vm_enable_exits(struct gmem_vm *vm);
  * On a VM without private memory neither exit is about conversion, and both are the caller's.
  *
  * Everything in the exit is the guest's, and not trusted. What is wrong with it is logged at level
- * debug, at most some ten messages a second, and counted (gmem_vm_stats.exits_refused).
+ * debug; what the kernel fails at, and what a listener refuses, as an error, with no other message
+ * for the exit. All of these are some ten a second at most, for the guest can ask again and again;
+ * the rest is counted (gmem_vm_stats.messages_dropped, exits_refused).
  *
  * A fault on a page whose state is as the access wants it may come from another vCPU having been
  * faster: then the vCPU resumes. If it comes again and again though nothing was converted

@@ -536,33 +536,174 @@ static void faults_have_the_same_limit(void **state)
 	stand_close(&stand);
 }
 
+/* For the first page of RAM, by a hypercall. */
+static void ask(struct stand *stand, uint64_t attributes, uint64_t answer)
+{
+	make_call(stand, RAM_PAGE * stand->rig.page, stand->rig.page / 4096, attributes);
+	assert_int_equal(handle_call(stand, 0, NULL), GMEM_EXIT_RESUME);
+	assert_int_equal(stand->run[0]->hypercall.ret, answer);
+}
+
 /* The host's misfortune is an error, but who asks for it all the time is the guest. */
 static void failures_of_the_kernel_have_it_too(void **state)
 {
 	const struct mode *mode = *state;
 	struct stand stand;
-	unsigned int i, errors = 0;
-	char text[512];
+	unsigned int i;
 
 	stand_open_with_ram(&stand, mode, NULL);
 	stand.now = 5 * SECOND;
 	fail_attributes(&stand, 0, -ENOMEM);
-	for (i = 0; i < 50; i++) {
-		make_call(&stand, RAM_PAGE * stand.rig.page, stand.rig.page / 4096, TO_PRIVATE);
-		assert_int_equal(handle_call(&stand, 0, NULL), GMEM_EXIT_RESUME);
-		assert_int_equal(stand.run[0]->hypercall.ret, EAGAIN);
-	}
-	assert_int_equal(logs_count(stand.rig.logs), MESSAGES);
-	for (i = 0; i < MESSAGES; i++)
-		errors += logs_get(stand.rig.logs, i, text, sizeof(text)) == GMEM_LOG_ERROR;
-	assert_int_equal(errors, MESSAGES / 2);
-	assert_int_equal(stats_of(&stand).messages_dropped, 100 - MESSAGES);
+	ask(&stand, TO_PRIVATE, EAGAIN);
+	expect_one_message(stand.rig.logs, GMEM_LOG_ERROR, "\"ram0\"", "ENOMEM");
+	for (i = 1; i < 50; i++)
+		ask(&stand, TO_PRIVATE, EAGAIN);
+	expect_messages(&stand, GMEM_LOG_ERROR, MESSAGES - 1);
+	assert_int_equal(stats_of(&stand).messages_dropped, 50 - MESSAGES);
 	/* A caller of the program's own is told each time. */
-	logs_reset(stand.rig.logs);
 	for (i = 0; i < 20; i++)
 		assert_int_equal(rig_convert(&stand.rig, RAM_PAGE, 1, GMEM_PRIVATE, 0, NULL),
 				 -ENOMEM);
 	expect_messages(&stand, GMEM_LOG_ERROR, 20);
+	stand_close(&stand);
+}
+
+/* A listener that wants none of these, and has what follows fail. */
+struct refuser {
+	struct stand *stand;
+	uint32_t event;
+	int then_fails; /* the next call that changes attributes; 0: it does not */
+	bool willing;
+};
+
+static int refuse(uint32_t event, const struct gmem_run *run, void *opaque)
+{
+	struct refuser *refuser = opaque;
+
+	(void)run;
+	if (event != refuser->event || refuser->willing)
+		return 0;
+	if (refuser->then_fails)
+		fail_attributes(refuser->stand, 1, refuser->then_fails);
+	/* Of what stays shared all the same it is told again, and has nothing to say. */
+	refuser->willing = refuser->then_fails;
+	return -EBUSY;
+}
+
+static struct gmem_listener *listen_with(struct refuser *refuser)
+{
+	struct gmem_listener *listener;
+
+	assert_int_equal(gmem_listener_new(refuser->stand->rig.vm, GMEM_LISTEN_CONVERT,
+					   GMEM_LISTEN_RAM, 0, refuse, refuser, NULL, &listener),
+			 0);
+	return listener;
+}
+
+static void refusals_of_listeners_have_it_too(void **state)
+{
+	const struct mode *mode = *state;
+	struct stand stand;
+	struct refuser refuser = { .stand = &stand, .event = GMEM_EVENT_REMOVE };
+	struct gmem_listener *listener;
+	unsigned int i;
+
+	stand_open_with_ram(&stand, mode, NULL);
+	stand.now = 5 * SECOND;
+	listener = listen_with(&refuser);
+	logs_reset(stand.rig.logs);
+	ask(&stand, TO_PRIVATE, EINVAL);
+	expect_one_message(stand.rig.logs, GMEM_LOG_ERROR, "listener answered remove", "EBUSY");
+	for (i = 1; i < 50; i++)
+		ask(&stand, TO_PRIVATE, EINVAL);
+	expect_messages(&stand, GMEM_LOG_ERROR, MESSAGES - 1);
+	assert_int_equal(stats_of(&stand).messages_dropped, 50 - MESSAGES);
+	assert_int_equal(stats_of(&stand).exits_refused, 50);
+	for (i = 0; i < 20; i++)
+		assert_int_equal(rig_convert(&stand.rig, RAM_PAGE, 1, GMEM_PRIVATE, 0, NULL),
+				 -ECANCELED);
+	expect_messages(&stand, GMEM_LOG_ERROR, 20);
+	gmem_listener_free(listener);
+	stand_close(&stand);
+}
+
+/*
+ * Memory that has become shared, which a listener refuses: it turns private again, or stays where
+ * that would destroy it, or where the kernel fails then, which is a failure of its own.
+ */
+static void refused_adds(struct stand *stand, struct refuser *refuser, int error, unsigned int each)
+{
+	unsigned int i;
+
+	refuser->then_fails = error;
+	for (i = 0; i < 30; i++) {
+		refuser->willing = true;
+		assert_int_equal(rig_convert(&stand->rig, RAM_PAGE, 1, GMEM_PRIVATE, 0, NULL), 0);
+		refuser->willing = false;
+		ask(stand, TO_SHARED, EINVAL);
+		gmem_sim_clear_failures(stand->rig.sim);
+		if (i)
+			continue;
+		expect_messages(stand, GMEM_LOG_ERROR, each);
+	}
+	expect_messages(stand, GMEM_LOG_ERROR, MESSAGES - each);
+}
+
+static void refusals_of_shared_memory_have_it_too(void **state)
+{
+	const struct mode *mode = *state;
+	const bool stays = mode->vm_type != GMEM_VM_TYPE_SW_PROTECTED;
+	struct stand stand;
+	struct refuser refuser = { .stand = &stand, .event = GMEM_EVENT_ADD };
+	struct gmem_listener *listener;
+
+	stand_open_with_ram(&stand, mode, NULL);
+	stand.now = 5 * SECOND;
+	listener = listen_with(&refuser);
+	logs_reset(stand.rig.logs);
+	refused_adds(&stand, &refuser, 0, 1);
+	assert_int_equal(stats_of(&stand).messages_dropped, 30 - MESSAGES);
+	stand.now = 6 * SECOND;
+	refused_adds(&stand, &refuser, -EIO, stays ? 1 : 2);
+	assert_int_equal(stats_of(&stand).messages_dropped, (stays ? 60 : 90) - 2 * MESSAGES);
+	rig_compare(&stand.rig);
+	gmem_listener_free(listener);
+	stand_close(&stand);
+}
+
+/* From inside a callback: the program's mistake, which the guest can have it make again. */
+static int handle_inside(uint32_t event, const struct gmem_run *run, void *opaque)
+{
+	struct stand *stand = opaque;
+
+	(void)event;
+	(void)run;
+	ask(stand, TO_PRIVATE, EINVAL);
+	return 0;
+}
+
+static void exits_inside_of_callbacks_have_it_too(void **state)
+{
+	const struct mode *mode = *state;
+	struct gmem_listener *listener;
+	struct stand stand;
+	unsigned int i;
+
+	stand_open_with_ram(&stand, mode, NULL);
+	stand.now = 5 * SECOND;
+	assert_int_equal(gmem_listener_new(stand.rig.vm, GMEM_LISTEN_CONVERT, GMEM_LISTEN_RAM, 0,
+					   handle_inside, &stand, NULL, &listener),
+			 0);
+	logs_reset(stand.rig.logs);
+	assert_int_equal(rig_convert(&stand.rig, RAM_PAGE + 1, 1, GMEM_PRIVATE, 0, NULL), 0);
+	expect_one_message(stand.rig.logs, GMEM_LOG_ERROR, "callback");
+	for (i = 1; i < 40; i++)
+		assert_int_equal(rig_convert(&stand.rig, RAM_PAGE + 1, 1,
+					     i % 2 ? GMEM_SHARED : GMEM_PRIVATE, 0, NULL),
+				 0);
+	expect_messages(&stand, GMEM_LOG_ERROR, MESSAGES - 1);
+	assert_int_equal(stats_of(&stand).messages_dropped, 40 - MESSAGES);
+	gmem_listener_free(listener);
 	stand_close(&stand);
 }
 
@@ -582,6 +723,9 @@ int main(void)
 		RIG_CASE(messages_have_a_limit, IN_ALL_MODES),
 		RIG_CASE(faults_have_the_same_limit, IN_ALL_MODES),
 		RIG_CASE(failures_of_the_kernel_have_it_too, IN_ALL_MODES),
+		RIG_CASE(refusals_of_listeners_have_it_too, IN_ALL_MODES),
+		RIG_CASE(refusals_of_shared_memory_have_it_too, IN_ALL_MODES),
+		RIG_CASE(exits_inside_of_callbacks_have_it_too, IN_ALL_MODES),
 	};
 
 	return rig_run("hostile exits", cases, sizeof(cases) / sizeof(cases[0]));
