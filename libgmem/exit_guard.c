@@ -2,6 +2,8 @@
 /* Bounds to what a guest can do with its exits: repeats of one fault, and messages. */
 #include "exits.h"
 
+#include "range.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -22,6 +24,7 @@ struct last_fault {
 struct exit_guard {
 	_Atomic uint64_t second;   /* in which messages are counted */
 	_Atomic uint32_t messages; /* in it */
+	_Atomic uint64_t timeless; /* messages for which there was no clock */
 	struct last_fault faults[VCPUS];
 };
 
@@ -78,19 +81,34 @@ uint32_t gmem_exit_guard_repeat(struct gmem_vm *vm, const void *vcpu, uint64_t g
 	return atomic_fetch_add_explicit(&fault->times, 1, memory_order_relaxed) + 1;
 }
 
-bool gmem_exit_guard_may_log(struct gmem_vm *vm)
+/*
+ * Without a clock there are no seconds. Then the first message is sent, the second, the fourth and
+ * so on: few however many there are, and never none for good.
+ */
+static bool is_rare_enough(struct exit_guard *guard)
 {
-	struct exit_guard *guard = vm->exits;
-	uint64_t now = 0, second;
+	return is_power_of_two(
+		atomic_fetch_add_explicit(&guard->timeless, 1, memory_order_relaxed) + 1);
+}
 
-	(void)gmem_kernel_clock(&vm->kernel, &now);
-	second = atomic_load_explicit(&guard->second, memory_order_relaxed);
+static bool is_in_time(struct exit_guard *guard, uint64_t now)
+{
+	uint64_t second = atomic_load_explicit(&guard->second, memory_order_relaxed);
+
 	/* One more than it was, so that the first second is another than none. */
 	if (second != now / NANOSECONDS + 1 &&
 	    atomic_compare_exchange_strong(&guard->second, &second, now / NANOSECONDS + 1))
 		atomic_store_explicit(&guard->messages, 0, memory_order_relaxed);
-	if (atomic_fetch_add_explicit(&guard->messages, 1, memory_order_relaxed) <
-	    MESSAGES_A_SECOND)
+	return atomic_fetch_add_explicit(&guard->messages, 1, memory_order_relaxed) <
+	       MESSAGES_A_SECOND;
+}
+
+bool gmem_exit_guard_may_log(struct gmem_vm *vm)
+{
+	uint64_t now;
+
+	if (gmem_kernel_clock(&vm->kernel, &now) ? is_rare_enough(vm->exits)
+						 : is_in_time(vm->exits, now))
 		return true;
 	count(&vm->counters.messages_dropped, 1);
 	return false;

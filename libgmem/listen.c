@@ -494,10 +494,9 @@ static int stop(struct gmem_listener *listener)
 	struct wait wait;
 	int rc;
 
-	do {
-		wait_init(&wait, vm, &report, false);
-		rc = gmem_claim_take_quietly(vm, &claim, &all_addresses, 1, &wait);
-	} while (rc == -EAGAIN);
+	wait_init(&wait, vm, &report, false);
+	wait.patient = true;
+	rc = gmem_claim_take_quietly(vm, &claim, &all_addresses, 1, &wait);
 	if (rc) {
 		log_error(
 			vm->ctx,

@@ -62,6 +62,7 @@ struct gmem_vm {
 	struct gmem_listener *last_listener;
 	struct pending_discards *discards;
 	_Atomic bool has_split; /* some region has two sides */
+	_Atomic bool no_clock;  /* it failed, which was logged */
 	struct exit_guard *exits;
 	struct counters counters;
 };

@@ -29,20 +29,40 @@ static uint64_t back_off(uint32_t sleeps)
 	return sleep < LONGEST_SLEEP_NS ? sleep : LONGEST_SLEEP_NS;
 }
 
-/* Nanoseconds left, 0 when there are none. Without a clock nothing is left. */
-static uint64_t time_left(struct wait *wait)
+/* Said once for each VM: a guest may have it come to this again and again. */
+static void clock_failed(struct gmem_vm *vm, int error)
 {
-	uint64_t deadline = wait->vm->config.deadline_ns;
-	uint64_t now;
+	if (!atomic_exchange_explicit(&vm->no_clock, true, memory_order_relaxed))
+		log_warning(vm->ctx,
+			    "VM descriptor %d: the monotonic clock gives %s; operations that would "
+			    "have to wait fail with EAGAIN",
+			    vm->fd, gmem_error_name(error));
+}
 
-	if (gmem_kernel_clock(&wait->vm->kernel, &now)) {
-		log_warning(wait->vm->ctx, "VM descriptor %d: no clock to wait with", wait->vm->fd);
-		return 0;
+/* How long it has been since the first obstacle. False: there is no clock. */
+static bool note_time(struct wait *wait)
+{
+	uint64_t now;
+	int rc = gmem_kernel_clock(&wait->vm->kernel, &now);
+
+	if (rc) {
+		clock_failed(wait->vm, rc);
+		return false;
 	}
 	if (!wait->start_ns)
 		wait->start_ns = now;
 	count(&wait->vm->counters.waited_ns, now - wait->start_ns - wait->report->waited_ns);
 	wait->report->waited_ns = now - wait->start_ns;
+	return true;
+}
+
+/* Nanoseconds left, 0 when there are none. Without a clock nothing is left. */
+static uint64_t time_left(struct wait *wait)
+{
+	uint64_t deadline = wait->vm->config.deadline_ns;
+
+	if (!note_time(wait))
+		return 0;
 	if (deadline == UINT64_MAX)
 		return UINT64_MAX;
 	return wait->report->waited_ns < deadline ? deadline - wait->report->waited_ns : 0;
@@ -85,7 +105,7 @@ enum verdict gmem_wait_for_page(struct wait *wait, const _Atomic uint32_t *word,
 	if (wait->tries++ >= EAGER_TRIES) {
 		sleep = back_off(wait->tries - 1 - EAGER_TRIES);
 		gmem_kernel_futex_wait(&wait->vm->kernel, word, seen, sleep < left ? sleep : left);
-		time_left(wait);
+		note_time(wait);
 	}
 	return ask(wait);
 }
@@ -95,12 +115,11 @@ enum verdict gmem_wait_for_turn(struct wait *wait, const _Atomic uint32_t *word,
 	enum verdict verdict = VERDICT_AGAIN;
 	int rc;
 
-	if (wait->never)
+	if (wait->never || (!note_time(wait) && !wait->patient))
 		return VERDICT_STOP;
-	time_left(wait);
 	rc = gmem_kernel_futex_wait(&wait->vm->kernel, word, seen, TURN_SLEEP_NS);
-	time_left(wait);
-	if (rc == -EINTR)
+	note_time(wait);
+	if (rc == -EINTR && !wait->patient)
 		verdict = ask(wait);
 	return verdict == VERDICT_AGAIN ? VERDICT_AGAIN : VERDICT_STOP;
 }

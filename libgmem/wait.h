@@ -19,6 +19,7 @@ struct wait {
 	uint32_t tries;         /* since the last progress */
 	bool never;             /* the caller wants no waiting at all */
 	bool later;             /* the callback has answered GMEM_RETRY_LATER */
+	bool patient;           /* turns are waited for whatever clock and callback say */
 	_Atomic uint32_t still; /* never changes: to sleep on for the sake of time alone */
 };
 
@@ -37,6 +38,7 @@ static inline void wait_init(struct wait *wait, struct gmem_vm *vm, struct gmem_
 	wait->tries = 0;
 	wait->never = never;
 	wait->later = false;
+	wait->patient = false;
 	atomic_init(&wait->still, 0);
 }
 
@@ -56,6 +58,7 @@ enum verdict gmem_wait_for_page(struct wait *wait, const _Atomic uint32_t *word,
 /*
  * Waits until *word is not seen any more, or a signal comes, which alone has the callback asked:
  * the deadline is about pages in use, and the operation that is waited for has one of its own.
+ * Without a clock it stops, as all do: nobody could say how long it has been.
  */
 enum verdict gmem_wait_for_turn(struct wait *wait, const _Atomic uint32_t *word, uint32_t seen);
 

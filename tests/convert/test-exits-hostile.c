@@ -519,6 +519,34 @@ static void messages_have_a_limit(void **state)
 	stand_close(&stand);
 }
 
+/* Never many, and never none for good; seconds count again when there are any. */
+static void messages_have_a_limit_without_a_clock(void **state)
+{
+	const struct mode *mode = *state;
+	struct stand stand;
+
+	stand_open_with_ram(&stand, mode, NULL);
+	assert_int_equal(gmem_sim_fail(stand.rig.sim, GMEM_SYS_CLOCK_GETTIME, 0, 0, -EPERM, 0), 0);
+	refuse_often(&stand, 1);
+	expect_messages(&stand, GMEM_LOG_DEBUG, 1);
+	refuse_often(&stand, 1);
+	expect_messages(&stand, GMEM_LOG_DEBUG, 1);
+	refuse_often(&stand, 1);
+	expect_messages(&stand, GMEM_LOG_DEBUG, 0);
+	refuse_often(&stand, 1021);
+	expect_messages(&stand, GMEM_LOG_DEBUG, 9);
+	refuse_often(&stand, 1023);
+	expect_messages(&stand, GMEM_LOG_DEBUG, 0);
+	refuse_often(&stand, 1);
+	expect_messages(&stand, GMEM_LOG_DEBUG, 1);
+	assert_int_equal(stats_of(&stand).messages_dropped, 2048 - 12);
+	stand.now = 7 * SECOND;
+	refuse_often(&stand, 50);
+	expect_messages(&stand, GMEM_LOG_DEBUG, MESSAGES);
+	assert_int_equal(gmem_sim_clear_failures(stand.rig.sim), 0);
+	stand_close(&stand);
+}
+
 static void faults_have_the_same_limit(void **state)
 {
 	const struct mode *mode = *state;
@@ -721,6 +749,7 @@ int main(void)
 		RIG_CASE(any_values_against_a_model, IN_ALL_MODES),
 		RIG_CASE(any_faults, IN_ALL_MODES),
 		RIG_CASE(messages_have_a_limit, IN_ALL_MODES),
+		RIG_CASE(messages_have_a_limit_without_a_clock, SMALL_PAGES),
 		RIG_CASE(faults_have_the_same_limit, IN_ALL_MODES),
 		RIG_CASE(failures_of_the_kernel_have_it_too, IN_ALL_MODES),
 		RIG_CASE(refusals_of_listeners_have_it_too, IN_ALL_MODES),

@@ -319,16 +319,40 @@ static void an_interrupted_call_sleeps_no_time(void **unused)
 
 static void a_clock_that_fails_stops(void **unused)
 {
+	_Atomic uint32_t word = 3;
 	struct scene scene;
 
 	open_scene(&scene, UINT64_MAX, false);
 	scene.bare.clock_error = -EPERM;
 	assert_int_equal(page(&scene), VERDICT_STOP);
-	expect_one_message(scene.bare.logs, GMEM_LOG_WARNING, "VM descriptor 77", "no clock");
+	expect_one_message(scene.bare.logs, GMEM_LOG_WARNING, "VM descriptor 77", "clock", "EPERM");
 	assert_int_equal(gmem_wait_interrupted(&scene.wait), VERDICT_STOP);
-	expect_one_message(scene.bare.logs, GMEM_LOG_WARNING, "VM descriptor 77", "no clock");
+	assert_int_equal(gmem_wait_for_turn(&scene.wait, &word, 3), VERDICT_STOP);
+	/* It was said, and a guest can have it come to this without end. */
+	expect_no_message(scene.bare.logs);
 	assert_int_equal(scene.asked, 0);
 	assert_int_equal(scene.bare.nap_count, 0);
+	bare_close(&scene.bare);
+}
+
+/* Whoever cannot say that it did not work sleeps on, and nobody is asked. */
+static void patience_needs_no_clock(void **unused)
+{
+	_Atomic uint32_t word = 3;
+	struct scene scene;
+	unsigned int i;
+
+	open_scene(&scene, UINT64_MAX, false);
+	scene.wait.patient = true;
+	scene.answer = GMEM_RETRY_STOP;
+	scene.bare.clock_error = -EPERM;
+	scene.bare.nap_result = -EINTR;
+	for (i = 1; i <= 5; i++) {
+		assert_int_equal(gmem_wait_for_turn(&scene.wait, &word, 3), VERDICT_AGAIN);
+		assert_int_equal(scene.bare.nap_count, i);
+	}
+	expect_one_message(scene.bare.logs, GMEM_LOG_WARNING, "VM descriptor 77", "clock");
+	assert_int_equal(scene.asked, 0);
 	bare_close(&scene.bare);
 }
 
@@ -376,6 +400,7 @@ int main(void)
 		cmocka_unit_test(a_signal_has_the_callback_asked_at_once),
 		cmocka_unit_test(an_interrupted_call_sleeps_no_time),
 		cmocka_unit_test(a_clock_that_fails_stops),
+		cmocka_unit_test(patience_needs_no_clock),
 		cmocka_unit_test(the_callback_is_told_how_it_stands),
 	};
 
