@@ -395,13 +395,11 @@ static void conversion_init(struct conversion *conversion, struct gmem_vm *vm, c
 }
 
 /*
- * What conversions have put off is too much; who has no time leaves it to the next. Where others
- * are at work it stays: they may be waiting for a pin that this very thread holds.
+ * What conversions have put off is too much. Where others are at work it stays: they may be waiting
+ * for a pin that this very thread holds.
  */
 static void flush(struct conversion *conversion)
 {
-	if (conversion->wait.never)
-		return;
 	conversion->wait.never = true;
 	(void)gmem_discard_flush(conversion->vm, &conversion->wait);
 }

@@ -20,18 +20,16 @@ static bool discard_part(struct conversion *conversion, const struct section_vie
 {
 	const struct discard discard = {
 		.region = view->region,
-		.gpa = gpa,
 		.offset = view->offset + (gpa - view->gpa),
 		.size = size,
 		.private_side = conversion->plan.to == GMEM_SHARED,
 	};
 
-	/* What was put off of the side that is seen now must not be freed later. */
-	bool full = gmem_discard_cancel(conversion->vm, gpa, size, !discard.private_side);
-
-	if (conversion->flags & GMEM_CONVERT_KEEP || !is_to_be_freed(conversion, view))
-		return full;
-	return gmem_discard_later(conversion->vm, &discard) || full;
+	if (!(conversion->flags & GMEM_CONVERT_KEEP) && is_to_be_freed(conversion, view))
+		return gmem_discard_later(conversion->vm, &discard);
+	/* What was put off was of the side that is seen now, or is to be kept now. */
+	gmem_discard_cancel(conversion->vm, &discard);
+	return false;
 }
 
 static bool discard_run(struct conversion *conversion, const struct plan_run *run)

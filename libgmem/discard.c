@@ -3,286 +3,222 @@
 #include "discard.h"
 
 #include "claim.h"
+#include "layout.h"
 #include "log.h"
 #include "probes.h"
 #include "range.h"
 #include "section.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-/* Entries that conversions fill, and as many more for those that are cut in two. */
-#define ENTRIES 128u
-#define ENTRIES_MAX (2 * ENTRIES)
-
-struct pending_discards {
-	pthread_mutex_t lock; /* never held over a call to the kernel */
-	uint32_t count;
-	uint64_t bytes;
-	struct discard entries[ENTRIES_MAX];
-};
-
-int gmem_discards_new(struct gmem_vm *vm)
+static void warn(struct gmem_vm *vm, const struct discard *discard, const struct backing *backing,
+		 int error)
 {
-	vm->discards = calloc(1, sizeof(*vm->discards));
-	if (!vm->discards)
-		return -ENOMEM;
-	pthread_mutex_init(&vm->discards->lock, NULL);
-	return 0;
+	log_warning(vm->ctx,
+		    "region \"%s\": freeing %#llx bytes at offset %#llx of its %s gives %s; they "
+		    "stay allocated",
+		    region_name(discard->region), (unsigned long long)discard->size,
+		    (unsigned long long)discard->offset, gmem_backing_name(backing),
+		    gmem_error_name(error));
 }
 
-void gmem_discards_free(struct gmem_vm *vm)
-{
-	if (!vm->discards)
-		return;
-	pthread_mutex_destroy(&vm->discards->lock);
-	free(vm->discards);
-}
-
-int gmem_discard_side(struct gmem_vm *vm, const struct discard *discard, uint64_t *freed)
+int gmem_discard_now(struct gmem_vm *vm, const struct discard *discard, uint64_t *freed)
 {
 	const struct gmem_region *region = discard->region;
 	const struct backing *backing = discard->private_side ? &region->guest : &region->shared;
-	int rc = gmem_backing_discard(backing, &vm->kernel, discard->offset, discard->size, freed);
+	uint64_t bytes;
+	int rc = gmem_backing_discard(backing, &vm->kernel, discard->offset, discard->size, &bytes);
 
 	PROBE5(discard, vm->fd, discard->private_side, discard->offset, discard->size, rc);
-	count(&vm->counters.discards, rc || *freed);
-	if (rc) {
-		count(&vm->counters.discards_failed, 1);
-		log_warning(
-			vm->ctx,
-			"region \"%s\": freeing %#llx bytes at offset %#llx of its %s gives %s; "
-			"they stay allocated",
-			region_name(region), (unsigned long long)discard->size,
-			(unsigned long long)discard->offset, gmem_backing_name(backing),
-			gmem_error_name(rc));
-		return rc;
+	count(&vm->counters.discards, rc || bytes);
+	count(&vm->counters.discards_failed, rc != 0);
+	count(&vm->counters.bytes_discarded, bytes);
+	if (rc)
+		warn(vm, discard, backing, rc);
+	if (freed)
+		*freed = bytes;
+	return rc;
+}
+
+/* NULL: nothing of a region may be put off. */
+static struct state *pending_of(const struct gmem_region *region)
+{
+	struct shadow *shadow = region_shadow(region);
+
+	return shadow && shadow_has_pending(shadow) ? &shadow->pending : NULL;
+}
+
+/* Bytes of a discard that do not wait to be freed yet: pages can be asked to be what they are. */
+static uint64_t bytes_to_add(const struct gmem_vm *vm, const struct state *pending,
+			     const struct discard *discard)
+{
+	unsigned int shift = vm->caps.page_shift;
+	uint64_t page = discard->offset >> shift, left = discard->size >> shift;
+	uint64_t pages = 0, run;
+	bool waits;
+
+	for (; left; page += run, left -= run) {
+		run = gmem_state_run(pending, page, left, &waits);
+		pages += waits ? 0 : run;
 	}
-	count(&vm->counters.bytes_discarded, *freed);
-	return 0;
+	return pages << shift;
 }
 
-bool gmem_discard_now(struct gmem_vm *vm, const struct discard *discard)
+/* False: it would be more than may wait. Until then nobody sees more than that, either. */
+static bool reserve(struct gmem_vm *vm, uint64_t bytes)
 {
-	uint64_t freed;
-
-	return !gmem_discard_side(vm, discard, &freed);
-}
-
-static void add_bytes(struct gmem_vm *vm, uint64_t bytes)
-{
-	vm->discards->bytes += bytes;
-	atomic_store_explicit(&vm->counters.bytes_held_twice, vm->discards->bytes,
-			      memory_order_relaxed);
-}
-
-static bool continues(const struct discard *a, const struct discard *b)
-{
-	return a->region == b->region && a->private_side == b->private_side &&
-	       a->offset + a->size == b->offset && a->gpa + a->size == b->gpa;
-}
-
-static void remove_entry(struct pending_discards *pending, uint32_t index)
-{
-	pending->entries[index] = pending->entries[--pending->count];
-}
-
-/* Makes one of an entry and what has come before or after it. */
-static bool join(struct pending_discards *pending, const struct discard *discard)
-{
-	struct discard *found = NULL;
-	uint32_t i;
-
-	for (i = 0; i < pending->count; i++) {
-		struct discard *entry = &pending->entries[i];
-
-		if (found && (continues(found, entry) || continues(entry, found))) {
-			found->gpa = entry->gpa < found->gpa ? entry->gpa : found->gpa;
-			found->offset = entry->offset < found->offset ? entry->offset
-								      : found->offset;
-			found->size += entry->size;
-			remove_entry(pending, i);
-			return true;
-		}
-		if (found)
-			continue;
-		if (continues(entry, discard)) {
-			entry->size += discard->size;
-			found = entry;
-		} else if (continues(discard, entry)) {
-			entry->gpa = discard->gpa;
-			entry->offset = discard->offset;
-			entry->size += discard->size;
-			found = entry;
-		}
-	}
-	return found != NULL;
-}
-
-/* False: there is no room, or it would be more than may wait. */
-static bool put_off(struct gmem_vm *vm, const struct discard *discard)
-{
-	struct pending_discards *pending = vm->discards;
+	_Atomic uint64_t *held = &vm->counters.bytes_held_twice;
 	uint64_t limit = vm->config.discard_limit;
+	uint64_t before = atomic_load_explicit(held, memory_order_relaxed);
 
-	if (discard->size > limit || pending->bytes > limit - discard->size)
-		return false;
-	if (!join(pending, discard)) {
-		if (pending->count >= ENTRIES)
+	do {
+		if (bytes > limit || before > limit - bytes)
 			return false;
-		pending->entries[pending->count++] = *discard;
-	}
-	add_bytes(vm, discard->size);
+	} while (!atomic_compare_exchange_weak_explicit(
+		held, &before, before + bytes, memory_order_relaxed, memory_order_relaxed));
 	return true;
-}
-
-/* The part of an entry from a guest-physical address on, of so many bytes. */
-static struct discard part_of(const struct discard *entry, uint64_t gpa, uint64_t size)
-{
-	struct discard part = *entry;
-
-	part.gpa = gpa;
-	part.offset += gpa - entry->gpa;
-	part.size = size;
-	return part;
-}
-
-/*
- * Takes a range out of an entry that overlaps it, and returns what it took. What precedes it stays
- * in place, what follows it is a new entry. Should there be no room for one, which takes as many
- * cuts as there are entries before anybody could flush, that part is forgotten: it is not freed
- * until it is seen again.
- */
-static struct discard cut(struct gmem_vm *vm, uint32_t index, uint64_t gpa, uint64_t size)
-{
-	struct pending_discards *pending = vm->discards;
-	struct discard entry = pending->entries[index], taken;
-	uint64_t end = entry.gpa + entry.size;
-	uint64_t from = entry.gpa > gpa ? entry.gpa : gpa;
-	uint64_t to = end < gpa + size ? end : gpa + size;
-
-	taken = part_of(&entry, from, to - from);
-	add_bytes(vm, -taken.size);
-	if (from > entry.gpa)
-		pending->entries[index].size = from - entry.gpa;
-	else
-		remove_entry(pending, index);
-	if (to == end)
-		return taken;
-	if (pending->count < ENTRIES_MAX)
-		pending->entries[pending->count++] = part_of(&entry, to, end - to);
-	else
-		add_bytes(vm, -(end - to));
-	return taken;
-}
-
-static bool overlaps(const struct discard *entry, uint64_t gpa, uint64_t size)
-{
-	return ranges_overlap(entry->gpa, entry->size, gpa, size);
-}
-
-/*
- * Takes one side of a range out of the table. From the end: what a cut adds or moves there has been
- * looked at, or is beside the range.
- */
-static void forget(struct gmem_vm *vm, uint64_t gpa, uint64_t size, bool private_side)
-{
-	struct pending_discards *pending = vm->discards;
-	uint32_t i;
-
-	for (i = pending->count; i-- > 0;) {
-		const struct discard *entry = &pending->entries[i];
-
-		if (entry->private_side == private_side && overlaps(entry, gpa, size))
-			(void)cut(vm, i, gpa, size);
-	}
-}
-
-bool gmem_discard_cancel(struct gmem_vm *vm, uint64_t gpa, uint64_t size, bool private_side)
-{
-	struct pending_discards *pending = vm->discards;
-	bool full;
-
-	if (!vm->config.discard_limit)
-		return false;
-	pthread_mutex_lock(&pending->lock);
-	forget(vm, gpa, size, private_side);
-	full = pending->count > ENTRIES;
-	pthread_mutex_unlock(&pending->lock);
-	return full;
 }
 
 bool gmem_discard_later(struct gmem_vm *vm, const struct discard *discard)
 {
-	bool done;
+	struct state *pending = pending_of(discard->region);
+	unsigned int shift = vm->caps.page_shift;
 
-	if (!vm->config.discard_limit) {
-		gmem_discard_now(vm, discard);
+	if (!pending) {
+		gmem_discard_now(vm, discard, NULL);
 		return false;
 	}
-	pthread_mutex_lock(&vm->discards->lock);
-	/* It may be waiting already: pages can be asked to be what they are. */
-	forget(vm, discard->gpa, discard->size, discard->private_side);
-	done = put_off(vm, discard);
-	pthread_mutex_unlock(&vm->discards->lock);
-	if (!done)
-		gmem_discard_now(vm, discard);
-	return !done;
-}
-
-/* Takes one thing to free out of a range; false when there is none. */
-static bool take_from(struct gmem_vm *vm, uint64_t gpa, uint64_t size, struct discard *taken)
-{
-	struct pending_discards *pending = vm->discards;
-	bool found = false;
-	uint32_t i;
-
-	pthread_mutex_lock(&pending->lock);
-	for (i = 0; i < pending->count && !found; i++) {
-		found = overlaps(&pending->entries[i], gpa, size);
-		if (found)
-			*taken = cut(vm, i, gpa, size);
+	if (reserve(vm, bytes_to_add(vm, pending, discard))) {
+		gmem_state_set(pending, discard->offset >> shift, discard->size >> shift, true);
+		return false;
 	}
-	pthread_mutex_unlock(&pending->lock);
-	return found;
+	gmem_discard_now(vm, discard, NULL);
+	gmem_discard_cancel(vm, discard);
+	return true;
 }
 
-bool gmem_discard_range(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
+void gmem_discard_cancel(struct gmem_vm *vm, const struct discard *discard)
 {
-	struct discard taken;
-	bool done = true;
+	struct state *pending = pending_of(discard->region);
+	unsigned int shift = vm->caps.page_shift;
+	uint64_t pages;
 
-	if (!vm->config.discard_limit)
-		return true;
-	while (take_from(vm, gpa, size, &taken))
-		done &= gmem_discard_now(vm, &taken);
-	return done;
-}
-
-/* Where something waits to be freed, to be claimed first; some of the entries are passed over. */
-static bool find_one(struct gmem_vm *vm, uint32_t skip, struct gmem_range *range)
-{
-	struct pending_discards *pending = vm->discards;
-	bool found;
-
-	pthread_mutex_lock(&pending->lock);
-	found = skip < pending->count;
-	if (found)
-		*range = (struct gmem_range){
-			.gpa = pending->entries[skip].gpa,
-			.size = pending->entries[skip].size,
-		};
-	pthread_mutex_unlock(&pending->lock);
-	return found;
-}
-
-/* The first that the kernel refused is what a flush reports. */
-static void note_refused(struct gmem_report *refused, const struct discard *discard, int error)
-{
-	if (refused->kernel_error)
+	if (!pending)
 		return;
-	*refused = (struct gmem_report){
-		.gpa = discard->gpa,
+	pages = gmem_state_set(pending, discard->offset >> shift, discard->size >> shift, false);
+	count(&vm->counters.bytes_held_twice, -(pages << shift));
+}
+
+/*
+ * A walk over the pages that wait to be freed, by address. Without a claim it may meet sections
+ * that are gone: their shadows are still there, their regions need not be.
+ */
+struct pending_walk {
+	const struct gmem_vm *vm;
+	uint64_t gpa; /* where to go on */
+	uint64_t end;
+	/* Pages of one section that wait, up to stop; none below gpa. */
+	struct section_view view;
+	uint64_t stop;
+};
+
+/* Neighbours in one section that wait, and are seen on the same side. */
+struct piece {
+	uint64_t gpa;
+	struct discard discard; /* of the other side */
+};
+
+static uint64_t page_at(const struct pending_walk *walk, uint64_t gpa)
+{
+	return (walk->view.offset + (gpa - walk->view.gpa)) >> walk->vm->caps.page_shift;
+}
+
+/* Looks for pages that wait between two addresses of the section. */
+static bool find_in_section(struct pending_walk *walk, uint64_t gpa, uint64_t end)
+{
+	const struct shadow *shadow = walk->view.shadow;
+	unsigned int shift = walk->vm->caps.page_shift;
+	bool waits = false;
+
+	if (!shadow || !shadow_has_pending(shadow))
+		return false;
+	for (; gpa < end && !waits; gpa = walk->stop) {
+		walk->gpa = gpa;
+		walk->stop = gpa + (gmem_state_run(&shadow->pending, page_at(walk, gpa),
+						   (end - gpa) >> shift, &waits)
+				    << shift);
+	}
+	return waits;
+}
+
+/* Whole pages only: steps of a layout change that are not judged yet can have any range. */
+static bool find(struct pending_walk *walk)
+{
+	const struct section_view *view = &walk->view;
+	uint64_t page = walk->vm->caps.page_size, gpa, end;
+
+	while (walk->gpa < walk->end &&
+	       gmem_layout_look(&walk->vm->layout->table, walk->gpa, &walk->view)) {
+		gpa = walk->gpa > view->gpa ? round_up(walk->gpa, page) : view->gpa;
+		end = lower(walk->end, view->gpa + view->size) & ~(page - 1);
+		if (find_in_section(walk, gpa, end))
+			return true;
+		walk->gpa = view->gpa + view->size;
+	}
+	return false;
+}
+
+static bool next_piece(struct pending_walk *walk, struct piece *piece)
+{
+	const struct section_view *view = &walk->view;
+	unsigned int shift = walk->vm->caps.page_shift;
+	uint64_t size;
+	bool private;
+
+	if (walk->gpa >= walk->stop && !find(walk))
+		return false;
+	size = gmem_state_run(&view->shadow->state, page_at(walk, walk->gpa),
+			      (walk->stop - walk->gpa) >> shift, &private)
+	       << shift;
+	*piece = (struct piece){
+		.gpa = walk->gpa,
+		.discard = {
+			.region = view->region,
+			.offset = view->offset + (walk->gpa - view->gpa),
+			.size = size,
+			.private_side = !private,
+		},
+	};
+	walk->gpa += size;
+	return true;
+}
+
+/* Whether one call can free both. */
+static bool continues(const struct discard *one, const struct discard *next)
+{
+	return one->region == next->region && one->private_side == next->private_side &&
+	       one->offset + one->size == next->offset;
+}
+
+/* What waits in ranges that are claimed is freed: what continues, over sections too, in one call. */
+struct freeing {
+	struct gmem_vm *vm;
+	/* Found and not freed yet, of which the first is at gpa. */
+	struct discard joined;
+	uint64_t gpa;
+	uint64_t freed;
+	/* The first that the kernel refused, if kernel_error is not 0. */
+	struct gmem_report refused;
+};
+
+static void note_refused(struct freeing *freeing, int error)
+{
+	const struct discard *discard = &freeing->joined;
+
+	if (freeing->refused.kernel_error)
+		return;
+	freeing->refused = (struct gmem_report){
+		.gpa = freeing->gpa,
 		.size = discard->size,
 		.tag = discard->region->config.tag,
 		.offset = discard->offset,
@@ -290,20 +226,146 @@ static void note_refused(struct gmem_report *refused, const struct discard *disc
 	};
 }
 
-/* Frees what was put off in a claimed range, and counts how much. */
-static void flush_range(struct gmem_vm *vm, const struct gmem_range *range, uint64_t *freed,
-			struct gmem_report *refused)
+static void free_joined(struct freeing *freeing)
 {
-	struct discard taken;
-	uint64_t bytes;
+	uint64_t freed;
 	int rc;
 
-	while (take_from(vm, range->gpa, range->size, &taken)) {
-		rc = gmem_discard_side(vm, &taken, &bytes);
-		*freed += bytes;
-		if (rc)
-			note_refused(refused, &taken, rc);
+	if (!freeing->joined.size)
+		return;
+	rc = gmem_discard_now(freeing->vm, &freeing->joined, &freed);
+	freeing->freed += freed;
+	if (rc)
+		note_refused(freeing, rc);
+	/* What the kernel refused does not wait either, to be refused again. */
+	gmem_discard_cancel(freeing->vm, &freeing->joined);
+	freeing->joined.size = 0;
+}
+
+static void free_range(struct freeing *freeing, uint64_t gpa, uint64_t size)
+{
+	struct pending_walk walk = { .vm = freeing->vm, .gpa = gpa, .end = gpa + size };
+	struct piece piece;
+
+	while (next_piece(&walk, &piece)) {
+		if (freeing->joined.size && continues(&freeing->joined, &piece.discard)) {
+			freeing->joined.size += piece.discard.size;
+			continue;
+		}
+		free_joined(freeing);
+		freeing->joined = piece.discard;
+		freeing->gpa = piece.gpa;
 	}
+}
+
+bool gmem_discard_range(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
+{
+	struct freeing freeing = { .vm = vm };
+
+	if (!vm->config.discard_limit)
+		return true;
+	free_range(&freeing, gpa, size);
+	free_joined(&freeing);
+	return !freeing.refused.kernel_error;
+}
+
+/*
+ * What one claim of a flush takes: so many calls that the claim itself is a small part of what
+ * they cost, and so few that whoever waits for it hardly notices. Either bound comes to a few
+ * tenths of a millisecond in the kernel. What one call can free is not cut.
+ */
+#define BATCH_CALLS 64u
+#define BATCH_BYTES (UINT64_C(2) << 20)
+
+struct batch {
+	struct gmem_range ranges[BATCH_CALLS];
+	uint64_t count;
+};
+
+static void add_range(struct batch *batch, uint64_t gpa, uint64_t size)
+{
+	struct gmem_range *last = batch->count ? &batch->ranges[batch->count - 1] : NULL;
+
+	if (last && last->gpa + last->size == gpa)
+		last->size += size;
+	else
+		batch->ranges[batch->count++] = (struct gmem_range){ .gpa = gpa, .size = size };
+}
+
+/* Collects what waits from where the walk is, and not what is between. False: nothing does. */
+static bool gather(struct pending_walk *walk, struct batch *batch)
+{
+	struct piece last = { 0 }, piece;
+	uint64_t bytes = 0;
+	uint32_t calls = 0;
+
+	batch->count = 0;
+	for (; next_piece(walk, &piece); last = piece) {
+		if (last.gpa + last.discard.size != piece.gpa ||
+		    !continues(&last.discard, &piece.discard)) {
+			if (calls == BATCH_CALLS || bytes >= BATCH_BYTES) {
+				walk->gpa = piece.gpa;
+				break;
+			}
+			calls++;
+		}
+		add_range(batch, piece.gpa, piece.discard.size);
+		bytes += piece.discard.size;
+	}
+	return calls;
+}
+
+/*
+ * Claims as many of the ranges as nobody is at work on, of which *count tells. Only for one alone
+ * is waited, and only that is reported: who waits for many keeps others from all of them.
+ */
+static int claim_some(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
+		      uint64_t *count, struct wait *wait)
+{
+	const struct gmem_report before = *wait->report;
+	bool never = wait->never;
+	int rc;
+
+	for (;; *count /= 2) {
+		wait->never = never || *count > 1;
+		rc = gmem_claim_take_quietly(vm, claim, ranges, *count, wait);
+		wait->never = never;
+		if (rc != -EAGAIN || *count == 1)
+			return rc;
+		*wait->report = before;
+	}
+}
+
+static void free_claimed(struct freeing *freeing, const struct gmem_range *ranges, uint64_t count)
+{
+	uint64_t i;
+
+	for (i = 0; i < count; i++)
+		free_range(freeing, ranges[i].gpa, ranges[i].size);
+	free_joined(freeing);
+}
+
+/* 0, or why the flush ends. What others are at work on is passed over by who waits for nobody. */
+static int flush_batch(struct freeing *freeing, const struct batch *batch, struct wait *wait,
+		       bool *busy)
+{
+	uint64_t done, some;
+	struct claim claim;
+	int rc;
+
+	for (done = 0; done < batch->count; done += some) {
+		some = batch->count - done;
+		rc = claim_some(freeing->vm, &claim, &batch->ranges[done], &some, wait);
+		if (rc == -EAGAIN && wait->never) {
+			*busy = true;
+			continue;
+		}
+		if (rc)
+			return rc;
+		free_claimed(freeing, &batch->ranges[done], some);
+		gmem_claim_release(freeing->vm, &claim);
+	}
+	return 0;
 }
 
 static int flush_failed(struct gmem_report *report, const struct gmem_report *refused)
@@ -319,26 +381,19 @@ static int flush_failed(struct gmem_report *report, const struct gmem_report *re
 
 int gmem_discard_flush(struct gmem_vm *vm, struct wait *wait)
 {
-	struct gmem_report refused = { 0 };
-	struct gmem_range range;
-	struct claim claim;
-	/* Others may put off more meanwhile, for ever: what there was at first is enough. */
-	uint32_t turns = ENTRIES_MAX, busy = 0;
-	int rc;
+	/* Once from below: others may put off more meanwhile, for ever. */
+	struct pending_walk walk = { .vm = vm, .end = UINT64_MAX };
+	struct freeing freeing = { .vm = vm };
+	struct batch batch;
+	bool busy = false;
+	int rc = 0;
 
-	while (turns-- && find_one(vm, busy, &range)) {
-		rc = gmem_claim_take_quietly(vm, &claim, &range, 1, wait);
-		/* Who waits for nobody goes on with the rest. */
-		if (rc == -EAGAIN && wait->never) {
-			busy++;
-			continue;
-		}
-		if (rc)
-			return rc;
-		flush_range(vm, &range, &wait->report->freed, &refused);
-		gmem_claim_release(vm, &claim);
-	}
-	if (refused.kernel_error)
-		return flush_failed(wait->report, &refused);
+	while (!rc && gather(&walk, &batch))
+		rc = flush_batch(&freeing, &batch, wait, &busy);
+	wait->report->freed += freeing.freed;
+	if (rc)
+		return rc;
+	if (freeing.refused.kernel_error)
+		return flush_failed(wait->report, &freeing.refused);
 	return busy ? -EAGAIN : 0;
 }

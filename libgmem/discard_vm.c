@@ -46,7 +46,6 @@ static void free_side(struct presence *presence, const struct walk *walk, bool p
 	const struct gmem_range *part = &walk->part;
 	const struct discard discard = {
 		.region = walk->view.region,
-		.gpa = part->gpa,
 		.offset = walk_offset(walk, part->gpa),
 		.size = part->size,
 		.private_side = private_side,
@@ -54,8 +53,8 @@ static void free_side(struct presence *presence, const struct walk *walk, bool p
 	uint64_t freed;
 	int rc;
 
-	(void)gmem_discard_cancel(presence->vm, part->gpa, part->size, private_side);
-	rc = gmem_discard_side(presence->vm, &discard, &freed);
+	rc = gmem_discard_now(presence->vm, &discard, &freed);
+	gmem_discard_cancel(presence->vm, &discard);
 	presence->report.freed += freed;
 	if (!rc)
 		return;

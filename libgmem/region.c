@@ -180,6 +180,9 @@ static int make_shadow(struct gmem_region *region)
 		return no_shadow(region);
 	region->can_be_private = true;
 	atomic_store_explicit(&region->shadow, shadow, memory_order_release);
+	if (region->config.backing == GMEM_BACKING_SPLIT && region->vm->config.discard_limit &&
+	    gmem_shadow_need_pending(region->vm, shadow))
+		return no_shadow(region);
 	return 0;
 }
 

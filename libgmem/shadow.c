@@ -45,6 +45,8 @@ struct shadow *gmem_shadow_get(struct gmem_vm *vm, uint64_t pages, bool all_priv
 		gmem_state_reset(&shadow->state, &vm->kernel, all_private);
 		if (shadow_has_absent(shadow))
 			gmem_state_reset(&shadow->absent, &vm->kernel, false);
+		if (shadow_has_pending(shadow))
+			gmem_state_reset(&shadow->pending, &vm->kernel, false);
 		return shadow;
 	}
 	shadow = calloc(1, sizeof(*shadow));
@@ -57,16 +59,24 @@ struct shadow *gmem_shadow_get(struct gmem_vm *vm, uint64_t pages, bool all_priv
 	return shadow;
 }
 
+/* What waits in the pool holds address space alone; gmem_shadow_get() makes it good again. */
+static void drop(const struct gmem_vm *vm, const struct state *state)
+{
+	gmem_kernel_madvise(&vm->kernel, address_of(state->words), state->length, MADV_DONTNEED);
+}
+
 void gmem_shadow_put(struct gmem_vm *vm, struct shadow *shadow)
 {
 	if (!shadow)
 		return;
-	/* What waits in the pool holds address space alone; gmem_shadow_get() makes it good again. */
-	gmem_kernel_madvise(&vm->kernel, address_of(shadow->state.words), shadow->state.length,
-			    MADV_DONTNEED);
+	drop(vm, &shadow->state);
 	if (shadow_has_absent(shadow))
-		gmem_kernel_madvise(&vm->kernel, address_of(shadow->absent.words),
-				    shadow->absent.length, MADV_DONTNEED);
+		drop(vm, &shadow->absent);
+	if (shadow_has_pending(shadow)) {
+		count(&vm->counters.bytes_held_twice,
+		      -(gmem_state_count_private(&shadow->pending) << vm->caps.page_shift));
+		drop(vm, &shadow->pending);
+	}
 	lock(vm);
 	shadow->next = vm->shadows;
 	vm->shadows = shadow;
@@ -81,22 +91,35 @@ void gmem_shadows_free(struct gmem_vm *vm)
 		vm->shadows = shadow->next;
 		gmem_state_release(&shadow->state, &vm->kernel);
 		gmem_state_release(&shadow->absent, &vm->kernel);
+		gmem_state_release(&shadow->pending, &vm->kernel);
 		free(shadow);
 	}
 }
 
-int gmem_shadow_need_absent(struct gmem_vm *vm, struct shadow *shadow)
+/* A second bitmap of as many pages, all 0, unless there is one. */
+static int need(struct gmem_vm *vm, const struct shadow *shadow, struct state *state,
+		_Atomic bool *is_there)
 {
 	int rc = 0;
 
 	lock(vm);
-	if (!shadow_has_absent(shadow))
-		rc = gmem_state_init(&shadow->absent, &vm->kernel, shadow->state.pages,
-				     vm->caps.page_shift, false);
+	if (!atomic_load_explicit(is_there, memory_order_relaxed))
+		rc = gmem_state_init(state, &vm->kernel, shadow->state.pages, vm->caps.page_shift,
+				     false);
 	if (!rc)
-		atomic_store_explicit(&shadow->has_absent, true, memory_order_release);
+		atomic_store_explicit(is_there, true, memory_order_release);
 	unlock(vm);
 	return rc;
+}
+
+int gmem_shadow_need_absent(struct gmem_vm *vm, struct shadow *shadow)
+{
+	return need(vm, shadow, &shadow->absent, &shadow->has_absent);
+}
+
+int gmem_shadow_need_pending(struct gmem_vm *vm, struct shadow *shadow)
+{
+	return need(vm, shadow, &shadow->pending, &shadow->has_pending);
 }
 
 /* One state of some pages, or several: of those that are not absent. */

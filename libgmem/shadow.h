@@ -22,21 +22,35 @@ struct shadow {
 	 */
 	struct state absent;
 	_Atomic bool has_absent;
+	/*
+	 * Pages with two sides, of which the one that is not seen waits to be freed: 1 does
+	 * (discard.h). Made with a region that may put that off, and from then on has_pending says so.
+	 */
+	struct state pending;
+	_Atomic bool has_pending;
 	struct shadow *next; /* in the VM's list of those that have no region */
 };
 
 /* A shadow of so many pages, all of one state. NULL when out of memory. */
 struct shadow *gmem_shadow_get(struct gmem_vm *vm, uint64_t pages, bool all_private);
+/* What waits to be freed goes with it, and is not held twice any more. NULL is ignored. */
 void gmem_shadow_put(struct gmem_vm *vm, struct shadow *shadow);
 /* The end of the VM, and of its readers. */
 void gmem_shadows_free(struct gmem_vm *vm);
 
 /* Makes room to note absent pages, if there is none yet. 0 or -ENOMEM, without a message. */
 int gmem_shadow_need_absent(struct gmem_vm *vm, struct shadow *shadow);
+/* The same for pages that wait to be freed. */
+int gmem_shadow_need_pending(struct gmem_vm *vm, struct shadow *shadow);
 
 static inline bool shadow_has_absent(const struct shadow *shadow)
 {
 	return atomic_load_explicit(&shadow->has_absent, memory_order_acquire);
+}
+
+static inline bool shadow_has_pending(const struct shadow *shadow)
+{
+	return atomic_load_explicit(&shadow->has_pending, memory_order_acquire);
 }
 
 /* What states a range has: the OR of GMEM_SHARED, PRIVATE and ABSENT, of which each page has one. */

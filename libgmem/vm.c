@@ -2,7 +2,6 @@
 /* A VM: made, counted, asked, and let go. */
 #include "vm.h"
 
-#include "discard.h"
 #include "exits.h"
 #include "layout.h"
 #include "log.h"
@@ -159,7 +158,6 @@ static void vm_destroy(struct gmem_vm *vm)
 	gmem_closure_put(vm->config.closure);
 	gmem_closure_put(vm->config.retry_closure);
 	gmem_pin_table_release(vm);
-	gmem_discards_free(vm);
 	gmem_exit_guard_free(vm);
 	pthread_mutex_destroy(&vm->claims.lock);
 	pthread_mutex_destroy(&vm->shadows_lock);
@@ -203,9 +201,8 @@ static int vm_setup(struct gmem_vm *vm)
 		log_error(vm->ctx, "VM descriptor %d: no memory for its table of pins", vm->fd);
 		rc = -ENOMEM;
 	}
-	if (!rc && (gmem_discards_new(vm) || gmem_exit_guard_new(vm))) {
-		log_error(vm->ctx,
-			  "VM descriptor %d: no memory for what it keeps of discards and exits",
+	if (!rc && gmem_exit_guard_new(vm)) {
+		log_error(vm->ctx, "VM descriptor %d: no memory for what it keeps of exits",
 			  vm->fd);
 		rc = -ENOMEM;
 	}

@@ -18,7 +18,6 @@
 
 struct exit_guard;
 struct layout;
-struct pending_discards;
 struct shadow;
 
 struct gmem_vm_config {
@@ -60,7 +59,6 @@ struct gmem_vm {
 	/* In the order they were made. Changes only while a claim has all addresses. */
 	struct gmem_listener *first_listener;
 	struct gmem_listener *last_listener;
-	struct pending_discards *discards;
 	_Atomic bool has_split; /* some region has two sides */
 	_Atomic bool no_clock;  /* it failed, which was logged */
 	struct exit_guard *exits;

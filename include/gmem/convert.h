@@ -45,7 +45,10 @@ extern "C" {
  * nobody else converts: whoever holds a guest_memfd can (gmem_region_get_info()).
  */
 #define GMEM_CONVERT_TRUST_STATE (1u << 2)
-/** Split regions: keep the memory of the side that is no longer seen, whatever else is set. */
+/**
+ * Split regions: keep the memory of the side that is no longer seen, whatever else is set; also
+ * what an earlier conversion of these pages has put off freeing.
+ */
 #define GMEM_CONVERT_KEEP (1u << 3)
 /**
  * Split regions: free huge pages of the shared side too, where they turn private as a whole. Their

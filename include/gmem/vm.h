@@ -206,6 +206,10 @@ GMEM_API void gmem_vm_config_set_prefault(struct gmem_vm_config *config, uint64_
  * @brief Lets conversions of split regions put off freeing the side that is no longer seen, so that
  * what is converted bit by bit is freed in one call, and what is soon converted back not at all.
  *
+ * A conversion that would exceed the limit frees what it leaves behind at once, and all that waits
+ * but for what others are at work on. Each split region keeps a bit for each page then, in memory
+ * that is reserved when the region is made.
+ *
  * @param config  NULL is ignored
  * @param limit   bytes that may wait to be freed; 0, the default: none, all is freed at once
  *

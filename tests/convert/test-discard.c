@@ -406,33 +406,6 @@ static void what_is_seen_again_is_not_freed(void **state)
 	stage_close(&stage);
 }
 
-static void fragments_overflow_into_a_flush(void **state)
-{
-	const uint64_t pages = 1024;
-	struct stage stage;
-	uint64_t i;
-
-	stage_open_size(&stage, *state, UINT64_C(1) << 40, pages, NULL);
-	fill(&stage, 0, pages, 'a');
-	for (i = 0; i < 128; i++)
-		convert(&stage, 2 * i, 1, GMEM_PRIVATE, 0);
-	assert_int_equal(stage.freed_count, 0);
-	convert(&stage, 256, 1, GMEM_PRIVATE, 0);
-	assert_int_equal(stage.freed_count, 129);
-	assert_int_equal(stats_of(&stage).bytes_held_twice, 0);
-	assert_int_equal(shared_memory(&stage), pages - 129);
-	stage_close(&stage);
-	/* One large piece, cut again and again: nothing of it is forgotten. */
-	stage_open_size(&stage, *state, UINT64_C(1) << 40, pages, NULL);
-	fill(&stage, 0, pages, 'a');
-	convert(&stage, 0, pages, GMEM_PRIVATE, 0);
-	for (i = 0; i < pages; i += 2)
-		convert(&stage, i, 1, GMEM_SHARED, GMEM_CONVERT_KEEP);
-	assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), 0);
-	assert_true(shared_memory(&stage) <= pages / 2);
-	stage_close(&stage);
-}
-
 static void unmap_and_free_take_what_waits_along(void **state)
 {
 	struct gmem_vm *vm;
@@ -529,7 +502,6 @@ int main(void)
 		RIG_CASE(neighbours_become_one_call, SPLIT_SMALL),
 		RIG_CASE(never_more_than_the_limit_is_held_twice, SPLIT_SMALL),
 		RIG_CASE(what_is_seen_again_is_not_freed, SPLIT_SMALL),
-		RIG_CASE(fragments_overflow_into_a_flush, SPLIT_SMALL),
 		RIG_CASE(unmap_and_free_take_what_waits_along, SPLIT_SMALL),
 		RIG_CASE(a_conversion_over_sections_frees_each, SPLIT_SMALL),
 		RIG_CASE(random_conversions_lose_nothing, SPLIT_SMALL),
