@@ -3,6 +3,7 @@
 #include "discard.h"
 
 #include "claim.h"
+#include "exits.h"
 #include "layout.h"
 #include "log.h"
 #include "probes.h"
@@ -14,6 +15,9 @@
 static void warn(struct gmem_vm *vm, const struct discard *discard, const struct backing *backing,
 		 int error)
 {
+	/* A guest may convert again and again what the kernel cannot free. */
+	if (!gmem_exit_guard_may_log(vm))
+		return;
 	log_warning(vm->ctx,
 		    "region \"%s\": freeing %#llx bytes at offset %#llx of its %s gives %s; they "
 		    "stay allocated",

@@ -300,7 +300,7 @@ struct gmem_vm_stats {
 	uint64_t listener_calls;   /**< of all listeners */
 	uint64_t exits;            /**< that gmem_vm_handle_exit() handled */
 	uint64_t exits_refused;    /**< of these, with an error for the guest or the caller */
-	uint64_t messages_dropped; /**< about exits, for coming too fast */
+	uint64_t messages_dropped; /**< that a guest can cause, for coming too fast */
 	uint64_t reserved[9];
 };
 
