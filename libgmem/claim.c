@@ -32,6 +32,23 @@ static bool ranges_meet(const struct gmem_range *one, const struct gmem_range *o
 	       (other->gpa & ~mask) <= ((one->gpa + one->size - 1) | mask);
 }
 
+/* Of a range what another one has, which it meets; where they only have blocks in common, of these. */
+static struct gmem_range common_part(const struct gmem_range *range, const struct gmem_range *other,
+				     uint64_t mask)
+{
+	uint64_t first = other->gpa, last = other->gpa + other->size - 1;
+
+	if (!ranges_meet(range, other, 0)) {
+		first &= ~mask;
+		last |= mask;
+	}
+	if (first < range->gpa)
+		first = range->gpa;
+	if (last > range->gpa + range->size - 1)
+		last = range->gpa + range->size - 1;
+	return (struct gmem_range){ .gpa = first, .size = last - first + 1 };
+}
+
 static bool lists_meet(const struct claim *a, const struct claim *b, uint64_t mask)
 {
 	uint64_t i = 0, k = 0;
@@ -47,6 +64,21 @@ static bool lists_meet(const struct claim *a, const struct claim *b, uint64_t ma
 			k++;
 	}
 	return false;
+}
+
+/* The first part of a claim's ranges that another one has, which it meets. */
+static struct gmem_range first_common_part(const struct claim *claim, const struct claim *other,
+					   uint64_t mask)
+{
+	uint64_t i = 0, k = 0;
+
+	while (!ranges_meet(&claim->ranges[i], &other->ranges[k], mask)) {
+		if (claim->ranges[i].gpa < other->ranges[k].gpa)
+			i++;
+		else
+			k++;
+	}
+	return common_part(&claim->ranges[i], &other->ranges[k], mask);
 }
 
 static bool claims_meet(const struct claim *a, const struct claim *b, uint64_t mask)
@@ -70,6 +102,16 @@ static bool has_to_wait(const struct claims *claims, const struct claim *claim)
 			return true;
 	}
 	return false;
+}
+
+/* What the first who has to be waited for has of a claim; with the lock held. */
+static struct gmem_range part_in_the_way(const struct claims *claims, const struct claim *claim)
+{
+	const struct claim *other = claims->oldest;
+
+	while (!claims_meet(other, claim, claims->block_mask))
+		other = other->next;
+	return first_common_part(claim, other, claims->block_mask);
 }
 
 static void count_range(struct claims *claims, const struct gmem_range *range, uint32_t change)
@@ -173,22 +215,35 @@ static enum verdict sleep_on_turn(struct claims *claims, uint32_t turn, struct w
 	return verdict;
 }
 
-static int wait_for_grant(struct gmem_vm *vm, struct claim *claim, uint32_t turn, struct wait *wait)
+/* True: granted meanwhile. Else what is in the way is noted, for as long as turn does not change. */
+static bool try_again(struct gmem_vm *vm, struct claim *claim, uint32_t *turn, struct wait *wait)
 {
 	struct claims *claims = &vm->claims;
-	bool granted = false;
+	struct gmem_range part;
+	bool granted;
 
-	wait->report->gpa = claim_low(claim);
-	while (!granted) {
-		if (sleep_on_turn(claims, turn, wait) != VERDICT_AGAIN) {
+	pthread_mutex_lock(&claims->lock);
+	granted = try_grant(claims, claim, turn);
+	if (!granted)
+		part = part_in_the_way(claims, claim);
+	pthread_mutex_unlock(&claims->lock);
+	if (!granted)
+		gmem_wait_note(wait, GMEM_OBSTACLE_OPERATION, part.gpa, part.size);
+	return granted;
+}
+
+static __attribute__((noinline)) int wait_for_grant(struct gmem_vm *vm, struct claim *claim,
+						    struct wait *wait)
+{
+	uint32_t turn;
+
+	while (!try_again(vm, claim, &turn, wait)) {
+		if (sleep_on_turn(&vm->claims, turn, wait) != VERDICT_AGAIN) {
 			give_up(vm, claim);
 			return -EAGAIN;
 		}
-		pthread_mutex_lock(&claims->lock);
-		granted = try_grant(claims, claim, &turn);
-		pthread_mutex_unlock(&claims->lock);
 	}
-	wait->report->gpa = 0;
+	wait_progress(wait);
 	return 0;
 }
 
@@ -212,7 +267,7 @@ static int take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range
 	pthread_mutex_unlock(&claims->lock);
 	if (mine)
 		return -EDEADLK;
-	return granted ? 0 : wait_for_grant(vm, claim, turn, wait);
+	return granted ? 0 : wait_for_grant(vm, claim, wait);
 }
 
 int gmem_claim_take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
@@ -260,22 +315,39 @@ static bool is_counted(struct claims *claims, uint64_t gpa, uint64_t size)
 	return false;
 }
 
-bool gmem_claim_covers(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen)
+/* The look at the list, once the counts say that somebody may be there. */
+static __attribute__((noinline)) bool find_granted(struct claims *claims, uint64_t gpa,
+						   uint64_t size, uint32_t *seen,
+						   struct gmem_range *part)
 {
 	const struct gmem_range range = { .gpa = gpa, .size = size };
 	const struct claim wanted = { .ranges = &range, .count = 1 };
-	struct claims *claims = &vm->claims;
 	const struct claim *claim;
-	bool found = false;
 
-	if (!is_counted(claims, gpa, size))
-		return false;
 	pthread_mutex_lock(&claims->lock);
 	*seen = atomic_load_explicit(&claims->turn, memory_order_relaxed);
-	for (claim = claims->oldest; claim && !found; claim = claim->next)
-		found = claim->granted && !claim->lets_pins && claims_meet(claim, &wanted, 0);
+	claim = claims->oldest;
+	while (claim && (!claim->granted || claim->lets_pins || !claims_meet(claim, &wanted, 0)))
+		claim = claim->next;
+	if (claim)
+		*part = first_common_part(&wanted, claim, 0);
 	pthread_mutex_unlock(&claims->lock);
-	return found;
+	return claim != NULL;
+}
+
+bool gmem_claim_covers(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen)
+{
+	struct gmem_range part;
+
+	return is_counted(&vm->claims, gpa, size) &&
+	       find_granted(&vm->claims, gpa, size, seen, &part);
+}
+
+bool gmem_claim_find(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen,
+		     struct gmem_range *part)
+{
+	return is_counted(&vm->claims, gpa, size) &&
+	       find_granted(&vm->claims, gpa, size, seen, part);
 }
 
 int gmem_claim_wait(struct gmem_vm *vm, uint32_t seen, struct wait *wait)

@@ -36,7 +36,10 @@ struct claim {
 	bool lets_pins; /* pages stay as they are: only other claims are kept out */
 };
 
-/* 0; -EDEADLK (this thread has one), -EAGAIN (waiting was to end). No message is sent. */
+/*
+ * 0; -EDEADLK (this thread has one), -EAGAIN (waiting was to end; the wait's report then has what
+ * was in the way, and where). No message is sent.
+ */
 int gmem_claim_take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
 		    uint64_t count, struct wait *wait);
 /* The same for an operation that changes no page. */
@@ -55,6 +58,10 @@ bool gmem_claim_is_mine(struct gmem_vm *vm);
  * first. seen is for gmem_claim_wait().
  */
 bool gmem_claim_covers(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen);
+
+/* The same, and the first part of the range that it has. */
+bool gmem_claim_find(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen,
+		     struct gmem_range *part);
 
 /* Until some claim has ended since seen: 0, -EAGAIN, or -EDEADLK (it would be one's own). */
 int gmem_claim_wait(struct gmem_vm *vm, uint32_t seen, struct wait *wait);

@@ -277,15 +277,17 @@ static void report_first_wrong(struct conversion *conversion)
 	report->offset = run.first.offset + (run.gpa - run.first.gpa);
 }
 
-static const char *what_is_in_the_way(const struct gmem_report *report)
+static const char *what_is_in_the_way(uint32_t obstacle)
 {
-	if (report->stage == GMEM_STAGE_PREPARE)
+	switch (obstacle) {
+	case GMEM_OBSTACLE_OPERATION:
 		return "another operation is at work on the range";
-	switch (report->kernel_error) {
-	case -EINTR:
-		return "a signal came, and the retry policy said to stop";
-	case 0:
+	case GMEM_OBSTACLE_SIGNAL:
+		return "a signal interrupted the kernel's call, and the retry policy said to stop";
+	case GMEM_OBSTACLE_PIN:
 		return "gmem_vm_pin() holds a page";
+	case GMEM_OBSTACLE_KERNEL:
+		return "the kernel's call is to be made again, and names no page";
 	default:
 		return "the kernel sees a page in use";
 	}
@@ -356,8 +358,9 @@ static void finish(struct conversion *conversion, int error, struct gmem_report 
 	if (!error) {
 		own->stage = GMEM_STAGE_DONE;
 		own->kernel_error = 0;
-		own->gpa = own->size = own->tag = own->offset = 0;
-	} else if (error == -EAGAIN && !is_quiet(conversion)) {
+	} else if (error != -EAGAIN) {
+		own->obstacle = GMEM_OBSTACLE_NONE;
+	} else if (!is_quiet(conversion)) {
 		log_debug(
 			conversion->vm->ctx,
 			"%s: gpa %#llx, %#llx bytes (tag %#llx, offset %#llx) could not be made %s: %s; "
@@ -365,7 +368,7 @@ static void finish(struct conversion *conversion, int error, struct gmem_report 
 			conversion->function, (unsigned long long)own->gpa,
 			(unsigned long long)own->size, (unsigned long long)own->tag,
 			(unsigned long long)own->offset, state_name(conversion->plan.to),
-			what_is_in_the_way(own), own->skipped);
+			what_is_in_the_way(own->obstacle), own->skipped);
 	}
 	if (report)
 		*report = *own;
@@ -388,7 +391,7 @@ static void conversion_init(struct conversion *conversion, struct gmem_vm *vm, c
 	};
 	conversion->flags = flags;
 	conversion->report = (struct gmem_report){ .stage = GMEM_STAGE_PLAN };
-	wait_init(&conversion->wait, vm, &conversion->report,
+	wait_init(&conversion->wait, vm, &conversion->report, GMEM_OPERATION_CONVERT,
 		  flags & GMEM_CONVERT_NOWAIT || !vm->config.deadline_ns);
 	conversion->in_use = false;
 	conversion->said = false;
@@ -448,7 +451,11 @@ int gmem_convert(struct gmem_vm *vm, const char *function, const struct gmem_ran
 static int refuse(struct gmem_report *report, int error)
 {
 	if (report)
-		*report = (struct gmem_report){ .error = error, .stage = GMEM_STAGE_PLAN };
+		*report = (struct gmem_report){
+			.error = error,
+			.stage = GMEM_STAGE_PLAN,
+			.operation = GMEM_OPERATION_CONVERT,
+		};
 	return error;
 }
 

@@ -112,27 +112,35 @@ static bool next_private(const struct conversion *conversion, const struct secti
 static void make_private_again(struct conversion *conversion, const struct plan_run *run,
 			       const struct listen_part *part)
 {
-	struct plan_run piece = *run;
+	struct gmem_report *report = &conversion->report, before = *report;
 	uint64_t stuck;
 	int rc;
 
 	/* Under per-guest_memfd tracking the run is one piece of one file, also over sections. */
 	do {
-		rc = gmem_convert_call(conversion, &piece, part->gpa, part->size, GMEM_PRIVATE,
+		rc = gmem_convert_call(conversion, run, part->gpa, part->size, GMEM_PRIVATE,
 				       &stuck);
-	} while (rc == -EINTR && gmem_wait_interrupted(&conversion->wait) == VERDICT_AGAIN);
+	} while (rc == -EINTR &&
+		 gmem_convert_again(conversion, part->view, part->gpa, part->size, rc));
+	report->retries += rc == -EAGAIN;
+	/* It is about what the listener refused, and no obstacle, whatever was asked meanwhile. */
+	report->obstacle = GMEM_OBSTACLE_NONE;
+	report->gpa = before.gpa;
+	report->size = before.size;
+	report->tag = before.tag;
+	report->offset = before.offset;
 	if (!rc) {
 		gmem_convert_set(conversion, part->view, part->gpa, part->size, GMEM_PRIVATE);
 		return;
 	}
-	conversion->report.kernel_error = rc;
+	report->kernel_error = rc;
 	if (gmem_convert_may_log(conversion))
 		log_error(conversion->vm->ctx,
 			  "%s: gpa %#llx, %#llx bytes, which a listener refused, could not be made "
 			  "private again (%s), and stays shared",
 			  conversion->function, (unsigned long long)part->gpa,
 			  (unsigned long long)part->size, gmem_error_name(rc));
-	conversion->report.converted +=
+	report->converted +=
 		gmem_convert_set(conversion, part->view, part->gpa, part->size, GMEM_SHARED);
 	gmem_listen_tell_anyway(conversion->vm, GMEM_LISTEN_CONVERT, GMEM_EVENT_ADD, part);
 }

@@ -169,32 +169,51 @@ void gmem_convert_report_place(struct conversion *conversion, const struct secti
 	report->offset = view->offset + (gpa - view->gpa);
 }
 
-/*
- * Makes one call until it says something about the pages: signals, and an EAGAIN that is about no
- * page, only have the policy asked.
- */
+bool gmem_convert_again(struct conversion *conversion, const struct section_view *view,
+			uint64_t gpa, uint64_t size, int error)
+{
+	struct gmem_report *report = &conversion->report;
+	const struct gmem_report before = *report;
+	enum verdict verdict;
+
+	report->retries++;
+	report->kernel_error = error;
+	report->obstacle = error == -EINTR ? GMEM_OBSTACLE_SIGNAL : GMEM_OBSTACLE_KERNEL;
+	gmem_convert_report_place(conversion, view, gpa, size);
+	verdict = error == -EINTR ? gmem_wait_interrupted(&conversion->wait)
+				  : gmem_wait_for_page(&conversion->wait, NULL, 0);
+	if (verdict != VERDICT_AGAIN)
+		return false;
+	/* What was got over is not what stops us later. */
+	report->kernel_error = before.kernel_error;
+	report->obstacle = before.obstacle;
+	report->gpa = before.gpa;
+	report->size = before.size;
+	report->tag = before.tag;
+	report->offset = before.offset;
+	return true;
+}
+
+/* Whether a call says something about the pages: a signal does not, nor an EAGAIN of no page. */
+static bool is_answer(const struct conversion *conversion, int error)
+{
+	return !error || (error != -EINTR && (error != -EAGAIN || can_be_in_use(conversion)));
+}
+
+/* Makes one call until it does, or the policy says otherwise: -ECANCELED. */
 static int insist_on_call(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
 			  uint64_t size, uint64_t *stuck)
 {
-	int before = conversion->report.kernel_error, rc;
 	struct section_view room;
-	enum verdict verdict;
+	int rc;
 
 	for (;;) {
 		rc = gmem_convert_call(conversion, run, gpa, size, conversion->plan.to, stuck);
-		if (rc != -EINTR && (rc != -EAGAIN || can_be_in_use(conversion))) {
-			/* What was got over is not what stops us later. */
-			conversion->report.kernel_error = before;
+		if (is_answer(conversion, rc))
 			return rc;
-		}
-		conversion->report.kernel_error = rc;
-		gmem_convert_report_place(conversion, section_at(conversion, run, gpa, &room), gpa,
-					  size);
-		verdict = rc == -EINTR ? gmem_wait_interrupted(&conversion->wait)
-				       : gmem_wait_for_page(&conversion->wait, NULL, 0);
-		if (verdict != VERDICT_AGAIN)
+		if (!gmem_convert_again(conversion, section_at(conversion, run, gpa, &room), gpa,
+					size, rc))
 			return -ECANCELED;
-		conversion->report.retries++;
 	}
 }
 
@@ -226,6 +245,14 @@ static int convert_part(struct conversion *conversion, const struct plan_run *ru
 	}
 }
 
+/* The first page that is in use is the one that is reported. */
+static void note_obstacle(struct conversion *conversion, uint32_t obstacle)
+{
+	if (!conversion->in_use)
+		conversion->report.obstacle = obstacle;
+	conversion->in_use = true;
+}
+
 /*
  * The kernel says of a page that it is in use. A private one can be so too, for a moment, to a call
  * that has shared pages besides; alone it is as asked for at once (kernel facts P2, P6). If it is
@@ -240,7 +267,7 @@ static int note_in_use(struct conversion *conversion, const struct plan_run *run
 		rc = convert_part(conversion, run, gpa, page, &stuck);
 	if (rc || stuck > gpa)
 		return rc;
-	conversion->in_use = true;
+	note_obstacle(conversion, GMEM_OBSTACLE_PAGE);
 	set_states(conversion, run, gpa, page, GMEM_SHARED);
 	return 0;
 }
@@ -270,7 +297,7 @@ static int convert_run(struct conversion *conversion, const struct plan_run *run
 		}
 		size = free_of_pins(conversion, gpa, lower(limit, busy - gpa), &pinned);
 		if (!size) {
-			conversion->in_use = true;
+			note_obstacle(conversion, GMEM_OBSTACLE_PIN);
 			gpa += pinned.size;
 			continue;
 		}
@@ -322,23 +349,31 @@ static int insist_on_page(struct conversion *conversion, const struct plan_run *
 			break;
 		}
 	}
-	wait_progress(&conversion->wait);
+	if (!rc)
+		wait_progress(&conversion->wait);
 	return rc;
 }
 
 /* Goes through the pages that were in use, which are those that still differ, one by one. */
 static int insist(struct conversion *conversion)
 {
+	struct gmem_report *report = &conversion->report;
 	struct plan_position position = { 0 };
+	uint32_t skipped = GMEM_OBSTACLE_NONE;
 	struct plan_run run;
 	int rc = 0;
 
 	while (!rc && gmem_plan_next(&conversion->plan, PLAN_WRONG, &position, &run)) {
 		run.size = page_size(conversion);
 		rc = insist_on_page(conversion, &run);
+		if (report->skipped && !skipped)
+			skipped = report->obstacle;
 		gmem_plan_rewind(&conversion->plan, &position, run.gpa + run.size);
 	}
-	return !rc && conversion->report.skipped ? -EAGAIN : rc;
+	/* The first page that was passed over is the first that is not as asked for. */
+	if (skipped)
+		report->obstacle = skipped;
+	return !rc && skipped ? -EAGAIN : rc;
 }
 
 static int second_look(struct conversion *conversion)
@@ -375,6 +410,7 @@ int gmem_convert_back(struct conversion *conversion, const struct plan_run *run)
 	/* The policy has said its word; what was converted must not stay for a signal's sake. */
 	do {
 		rc = gmem_convert_call(conversion, run, run->gpa, run->size, from, &stuck);
+		conversion->report.retries += rc == -EINTR || rc == -EAGAIN;
 	} while (rc == -EINTR);
 	if (rc)
 		return rc;

@@ -152,7 +152,7 @@ int gmem_vm_discard(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t fl
 	struct presence presence;
 	int rc = gmem_vm_check(vm, "gmem_vm_discard");
 
-	gmem_presence_init(&presence, vm, "gmem_vm_discard", gpa, size);
+	gmem_presence_init(&presence, vm, "gmem_vm_discard", GMEM_OPERATION_DISCARD, gpa, size);
 	if (!rc)
 		rc = gmem_presence_check_flags(vm, "gmem_vm_discard", flags,
 					       GMEM_DISCARD_ABSENT | GMEM_DISCARD_NOWAIT,
@@ -172,7 +172,8 @@ static int flush(struct gmem_vm *vm, bool never_waits, struct gmem_report *repor
 	int rc;
 
 	report->stage = GMEM_STAGE_PREPARE;
-	wait_init(&wait, vm, report, never_waits || !vm->config.deadline_ns);
+	wait_init(&wait, vm, report, GMEM_OPERATION_FLUSH,
+		  never_waits || !vm->config.deadline_ns);
 	/* Also where nothing waits to be freed. */
 	rc = gmem_claim_is_mine(vm) ? -EDEADLK : gmem_discard_flush(vm, &wait);
 	/* What the kernel refused was said where it did. */
@@ -183,7 +184,7 @@ static int flush(struct gmem_vm *vm, bool never_waits, struct gmem_report *repor
 
 int gmem_vm_flush(struct gmem_vm *vm, uint32_t flags, struct gmem_report *report)
 {
-	struct gmem_report own = { .stage = GMEM_STAGE_PLAN };
+	struct gmem_report own = { .stage = GMEM_STAGE_PLAN, .operation = GMEM_OPERATION_FLUSH };
 	int rc = gmem_vm_check(vm, "gmem_vm_flush");
 
 	if (!rc)

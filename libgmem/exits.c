@@ -262,7 +262,7 @@ int gmem_vm_handle_exit(struct gmem_vm *vm, int vcpu_fd, void *kvm_run, int run_
 		.vm = vm,
 		.vcpu_fd = vcpu_fd,
 		.run = kvm_run,
-		.report = { .stage = GMEM_STAGE_DONE },
+		.report = { .stage = GMEM_STAGE_DONE, .operation = GMEM_OPERATION_CONVERT },
 	};
 	int rc = gmem_vm_check(vm, "gmem_vm_handle_exit");
 

@@ -45,6 +45,17 @@ void gmem_layout_free(struct layout *layout)
 	free(layout);
 }
 
+void gmem_layout_place(const struct gmem_vm *vm, struct gmem_report *report)
+{
+	struct section_view view;
+
+	if (!gmem_layout_look(&vm->layout->table, report->gpa, &view) || view.gpa > report->gpa ||
+	    view.kind == GMEM_KIND_RESERVED)
+		return;
+	report->tag = view.tag;
+	report->offset = view.offset + (report->gpa - view.gpa);
+}
+
 uint32_t gmem_layout_slots_used(const struct layout *layout)
 {
 	return atomic_load_explicit(&layout->slots_used, memory_order_relaxed);

@@ -36,6 +36,9 @@ void gmem_layout_free(struct layout *layout);
  */
 void gmem_layout_republish(struct layout *layout);
 
+/* Sets tag and offset of a report to those of the region at its gpa, if there is one. */
+void gmem_layout_place(const struct gmem_vm *vm, struct gmem_report *report);
+
 uint32_t gmem_layout_slots_used(const struct layout *layout);
 
 /*

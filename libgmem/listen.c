@@ -405,7 +405,7 @@ static int start(struct gmem_listener *listener)
 	struct wait wait;
 	int rc;
 
-	wait_init(&wait, vm, &report, false);
+	wait_init(&wait, vm, &report, GMEM_OPERATION_LISTENER, false);
 	rc = gmem_claim_take_quietly(vm, &claim, &all_addresses, 1, &wait);
 	if (rc) {
 		log_error(vm->ctx, "gmem_listener_new: VM descriptor %d: %s", vm->fd,
@@ -494,7 +494,7 @@ static int stop(struct gmem_listener *listener)
 	struct wait wait;
 	int rc;
 
-	wait_init(&wait, vm, &report, false);
+	wait_init(&wait, vm, &report, GMEM_OPERATION_LISTENER, false);
 	wait.patient = true;
 	rc = gmem_claim_take_quietly(vm, &claim, &all_addresses, 1, &wait);
 	if (rc) {

@@ -61,14 +61,16 @@ static int try_to_pin(struct gmem_vm *vm, const char *function, uint64_t gpa, ui
 static __attribute__((noinline)) int wait_and_pin(struct gmem_vm *vm, const char *function,
 						  uint64_t gpa, uint64_t size, uint32_t *slot)
 {
-	struct gmem_report report = { .stage = GMEM_STAGE_PREPARE, .gpa = gpa, .size = size };
+	struct gmem_report report = { .stage = GMEM_STAGE_PREPARE };
+	struct gmem_range part;
 	struct wait wait;
 	uint32_t seen;
 	int rc;
 
-	wait_init(&wait, vm, &report, !vm->config.deadline_ns);
+	wait_init(&wait, vm, &report, GMEM_OPERATION_PIN, !vm->config.deadline_ns);
 	do {
-		while (gmem_claim_covers(vm, gpa, size, &seen)) {
+		while (gmem_claim_find(vm, gpa, size, &seen, &part)) {
+			gmem_wait_note(&wait, GMEM_OBSTACLE_OPERATION, part.gpa, part.size);
 			rc = gmem_claim_wait(vm, seen, &wait);
 			if (rc)
 				return at_work(vm, function, gpa, size, rc);

@@ -181,8 +181,12 @@ enum verdict gmem_pin_table_wait(struct gmem_vm *vm, uint64_t gpa, uint64_t size
 	/* Whoever lets go of a pin after the look below sees that somebody is waiting. */
 	atomic_fetch_add_explicit(&claims->waiting, 1, memory_order_seq_cst);
 	turn = atomic_load_explicit(&claims->turn, memory_order_seq_cst);
-	if (gmem_pin_table_find(vm, gpa, size, &pinned))
+	if (gmem_pin_table_find(vm, gpa, size, &pinned)) {
+		gmem_wait_note(wait, GMEM_OBSTACLE_PIN, pinned.gpa, pinned.size);
 		verdict = gmem_wait_for_page(wait, &claims->turn, turn);
+	}
+	if (verdict == VERDICT_AGAIN)
+		wait->report->obstacle = GMEM_OBSTACLE_NONE;
 	atomic_fetch_sub_explicit(&claims->waiting, 1, memory_order_relaxed);
 	return verdict;
 }

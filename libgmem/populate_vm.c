@@ -42,7 +42,7 @@ int gmem_vm_populate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t f
 	struct presence presence;
 	int rc = gmem_vm_check(vm, "gmem_vm_populate");
 
-	gmem_presence_init(&presence, vm, "gmem_vm_populate", gpa, size);
+	gmem_presence_init(&presence, vm, "gmem_vm_populate", GMEM_OPERATION_POPULATE, gpa, size);
 	if (!rc)
 		rc = gmem_presence_check_flags(vm, "gmem_vm_populate", flags, GMEM_POPULATE_NOWAIT,
 					       "GMEM_POPULATE_");

@@ -11,13 +11,13 @@
 #include <errno.h>
 
 void gmem_presence_init(struct presence *presence, struct gmem_vm *vm, const char *function,
-			uint64_t gpa, uint64_t size)
+			uint32_t operation, uint64_t gpa, uint64_t size)
 {
 	*presence = (struct presence){
 		.vm = vm,
 		.function = function,
 		.range = { .gpa = gpa, .size = size },
-		.report = { .stage = GMEM_STAGE_PLAN },
+		.report = { .stage = GMEM_STAGE_PLAN, .operation = operation },
 	};
 }
 
@@ -66,7 +66,8 @@ int gmem_presence_begin(struct presence *presence, bool never_waits)
 	if (rc)
 		return rc;
 	presence->report.stage = GMEM_STAGE_PREPARE;
-	wait_init(&presence->wait, vm, &presence->report, never_waits || !vm->config.deadline_ns);
+	wait_init(&presence->wait, vm, &presence->report, presence->report.operation,
+		  never_waits || !vm->config.deadline_ns);
 	rc = gmem_claim_take(vm, &presence->claim, &presence->range, 1, &presence->wait);
 	if (rc)
 		return gmem_presence_claim_failed(vm, presence->function, rc);
@@ -85,6 +86,7 @@ int gmem_presence_report(struct gmem_report *own, int error, struct gmem_report 
 	own->error = error;
 	if (!error) {
 		own->stage = GMEM_STAGE_DONE;
+		own->obstacle = GMEM_OBSTACLE_NONE;
 		own->gpa = own->size = own->tag = own->offset = 0;
 	}
 	if (report)

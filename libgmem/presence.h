@@ -23,7 +23,7 @@ struct presence {
 
 /* Of a range of no VM as well: what is refused has a report too. */
 void gmem_presence_init(struct presence *presence, struct gmem_vm *vm, const char *function,
-			uint64_t gpa, uint64_t size);
+			uint32_t operation, uint64_t gpa, uint64_t size);
 
 /* Whether there are others than allowed, whose names begin with prefix. 0; -EINVAL. */
 int gmem_presence_check_flags(const struct gmem_vm *vm, const char *function, uint32_t flags,

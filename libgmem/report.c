@@ -24,12 +24,49 @@ static const char *stage_name(uint32_t stage)
 	}
 }
 
+static const char *operation_name(uint32_t operation)
+{
+	static const char *const names[] = {
+		[0] = "operation",
+		[GMEM_OPERATION_CONVERT] = "conversion",
+		[GMEM_OPERATION_DISCARD] = "discard",
+		[GMEM_OPERATION_POPULATE] = "populate",
+		[GMEM_OPERATION_FLUSH] = "flush",
+		[GMEM_OPERATION_LAYOUT] = "layout change",
+		[GMEM_OPERATION_PIN] = "pin",
+		[GMEM_OPERATION_LISTENER] = "listener",
+	};
+
+	return names[operation < sizeof(names) / sizeof(names[0]) ? operation : 0];
+}
+
+static const char *obstacle_name(uint32_t obstacle)
+{
+	switch (obstacle) {
+	case GMEM_OBSTACLE_NONE:
+		return "none";
+	case GMEM_OBSTACLE_PAGE:
+		return "a page in use";
+	case GMEM_OBSTACLE_PIN:
+		return "a pin";
+	case GMEM_OBSTACLE_OPERATION:
+		return "another operation";
+	case GMEM_OBSTACLE_SIGNAL:
+		return "a signal";
+	case GMEM_OBSTACLE_KERNEL:
+		return "the kernel";
+	default:
+		return "an unknown obstacle";
+	}
+}
+
 static int format_success(const struct gmem_report *report, char *buf, size_t size)
 {
 	return snprintf(buf, size,
-			"done: %#llx bytes converted, %#llx freed, %u ioctls, %u retries, %llu ns "
+			"%s done: %#llx bytes converted, %#llx freed, %u ioctls, %u retries, %llu ns "
 			"waited",
-			(unsigned long long)report->converted, (unsigned long long)report->freed,
+			operation_name(report->operation), (unsigned long long)report->converted,
+			(unsigned long long)report->freed,
 			report->ioctls, report->retries, (unsigned long long)report->waited_ns);
 }
 
@@ -37,12 +74,13 @@ static int format_failure(const struct gmem_report *report, char *buf, size_t si
 {
 	return snprintf(
 		buf, size,
-		"%s while %s at gpa %#llx (%#llx bytes, tag %#llx, offset %#llx; the kernel "
-		"said %s): %#llx bytes converted, %#llx converted back, %#llx freed, "
+		"%s: %s while %s at gpa %#llx (%#llx bytes, tag %#llx, offset %#llx; obstacle: "
+		"%s; the kernel said %s): %#llx bytes converted, %#llx converted back, %#llx freed, "
 		"%u pages passed over, %u ioctls, %u retries, %llu ns waited",
-		gmem_error_name(report->error), stage_name(report->stage),
-		(unsigned long long)report->gpa, (unsigned long long)report->size,
-		(unsigned long long)report->tag, (unsigned long long)report->offset,
+		operation_name(report->operation), gmem_error_name(report->error),
+		stage_name(report->stage), (unsigned long long)report->gpa,
+		(unsigned long long)report->size, (unsigned long long)report->tag,
+		(unsigned long long)report->offset, obstacle_name(report->obstacle),
 		report->kernel_error ? gmem_error_name(report->kernel_error) : "nothing",
 		(unsigned long long)report->converted, (unsigned long long)report->restored,
 		(unsigned long long)report->freed, report->skipped, report->ioctls, report->retries,

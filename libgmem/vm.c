@@ -206,6 +206,7 @@ static int vm_setup(struct gmem_vm *vm)
 			  vm->fd);
 		rc = -ENOMEM;
 	}
+	vm->place = gmem_layout_place;
 	return rc ? rc : gmem_layout_new(vm, &vm->layout);
 }
 

@@ -50,6 +50,8 @@ struct gmem_vm {
 	/* One page that is wiped by fork(): 1 where the VM was made, 0 in a child. */
 	_Atomic uint32_t *mark;
 	struct layout *layout;
+	/* Tag and offset of what is at a report's gpa; for those below the layout. */
+	void (*place)(const struct gmem_vm *vm, struct gmem_report *report);
 	_Atomic bool ended; /* the caller's handle is gone, and perhaps KVM's VM */
 	/* Shadows of dead regions, kept because readers of the layout may still look at them. */
 	pthread_mutex_t shadows_lock;

@@ -88,6 +88,19 @@ static enum verdict ask(struct wait *wait)
 	}
 }
 
+void gmem_wait_note(struct wait *wait, uint32_t obstacle, uint64_t gpa, uint64_t size)
+{
+	struct gmem_report *report = wait->report;
+
+	report->obstacle = obstacle;
+	report->gpa = gpa;
+	report->size = size;
+	report->tag = 0;
+	report->offset = 0;
+	if (wait->vm->place)
+		wait->vm->place(wait->vm, report);
+}
+
 enum verdict gmem_wait_for_page(struct wait *wait, const _Atomic uint32_t *word, uint32_t seen)
 {
 	uint64_t left, sleep;

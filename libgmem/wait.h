@@ -29,9 +29,11 @@ enum verdict {
 	VERDICT_STOP,
 };
 
+/* operation: GMEM_OPERATION_*, for the report. */
 static inline void wait_init(struct wait *wait, struct gmem_vm *vm, struct gmem_report *report,
-			     bool never)
+			     uint32_t operation, bool never)
 {
+	report->operation = operation;
 	wait->vm = vm;
 	wait->report = report;
 	wait->start_ns = 0;
@@ -42,11 +44,27 @@ static inline void wait_init(struct wait *wait, struct gmem_vm *vm, struct gmem_
 	atomic_init(&wait->still, 0);
 }
 
-/* What was waited for has come: the next obstacle is met with patience again. */
+/*
+ * What was waited for has come: the next obstacle is met with patience again, and the report tells
+ * of this one no more.
+ */
 static inline void wait_progress(struct wait *wait)
 {
+	struct gmem_report *report = wait->report;
+
 	wait->tries = 0;
+	report->obstacle = GMEM_OBSTACLE_NONE;
+	report->gpa = 0;
+	report->size = 0;
+	report->tag = 0;
+	report->offset = 0;
 }
+
+/*
+ * Before waiting: what is in the way, and where, for the callback and the report. What lies there
+ * is looked up, for which no claim is needed.
+ */
+void gmem_wait_note(struct wait *wait, uint32_t obstacle, uint64_t gpa, uint64_t size);
 
 /*
  * Waits a little, longer each time, or until *word (may be NULL) is not seen any more, or a signal

@@ -21,6 +21,27 @@ extern "C" {
 #define GMEM_STAGE_DONE 5u    /**< to the end */
 /** @} */
 
+/** @name What an operation waits for, or gave up for: gmem_report.obstacle
+ * @{ */
+#define GMEM_OBSTACLE_NONE 0u
+#define GMEM_OBSTACLE_PAGE 1u      /**< a page in use: a reference that only the kernel sees */
+#define GMEM_OBSTACLE_PIN 2u       /**< a pin, gmem_vm_pin(), or a copy at work */
+#define GMEM_OBSTACLE_OPERATION 3u /**< another operation at work on the range */
+#define GMEM_OBSTACLE_SIGNAL 4u    /**< signals, which interrupted the kernel's call */
+#define GMEM_OBSTACLE_KERNEL 5u    /**< its call gave EAGAIN and named no page */
+/** @} */
+
+/** @name Who reports, and who waits: gmem_report.operation
+ * @{ */
+#define GMEM_OPERATION_CONVERT 1u  /**< conversions, by exits too */
+#define GMEM_OPERATION_DISCARD 2u  /**< gmem_vm_discard() */
+#define GMEM_OPERATION_POPULATE 3u /**< gmem_vm_populate() */
+#define GMEM_OPERATION_FLUSH 4u    /**< gmem_vm_flush() */
+#define GMEM_OPERATION_LAYOUT 5u   /**< changes of the layout */
+#define GMEM_OPERATION_PIN 6u      /**< pins and copies, GMEM_ACCESS_WAIT */
+#define GMEM_OPERATION_LISTENER 7u /**< gmem_listener_new() */
+/** @} */
+
 /**
  * @brief What an operation did, and what stopped it.
  *
@@ -34,17 +55,23 @@ struct gmem_report {
 	uint32_t stage;     /**< GMEM_STAGE_*: where it was when it ended */
 	uint64_t converted; /**< bytes whose state it changed, and that stayed so */
 	uint64_t restored;  /**< bytes whose state it changed, and then changed back */
-	uint64_t gpa;       /**< on error: first guest-physical address that is not as asked for */
-	uint64_t size;      /**< on error: bytes from gpa on that are not; 0: not known */
+	/**
+	 * On error: first guest-physical address that is not as asked for; where the obstacle is
+	 * another operation, first that this has of the range.
+	 */
+	uint64_t gpa;
+	uint64_t size;      /**< on error: bytes from gpa on of which that is so; 0: not known */
 	uint64_t tag;       /**< on error: the tag of gpa's region; 0: none */
 	uint64_t offset;    /**< on error: of gpa in its region, and in its guest_memfd; 0: none */
 	uint64_t waited_ns; /**< nanoseconds from its first obstacle to its last */
 	int32_t kernel_error; /**< on error: what the kernel's call gave, negative; 0: no call failed */
 	uint32_t ioctls;      /**< attribute calls made */
-	uint32_t retries;     /**< of these, repeated ones */
+	uint32_t retries;     /**< of these, answered EAGAIN or EINTR: repeated, or given up */
 	uint32_t skipped;     /**< pages in use that were passed over, GMEM_RETRY_SKIP */
 	uint64_t freed;       /**< bytes of memory given back to the host: discards, flushes */
-	uint64_t reserved[6];
+	uint32_t obstacle;  /**< GMEM_OBSTACLE_*: what is waited for, or was to the last */
+	uint32_t operation; /**< GMEM_OPERATION_* */
+	uint64_t reserved[5];
 };
 
 /**

@@ -53,7 +53,8 @@ struct gmem_vm_config;
 /** @name What a gmem_retry_fn answers
  * @{ */
 #define GMEM_RETRY_AGAIN 0 /**< go on trying, until the deadline */
-#define GMEM_RETRY_SKIP 1  /**< pass over this page, go on with others, then fail with -EAGAIN */
+/** Pass over this page, go on with others, then fail with -EAGAIN; gmem_retry_fn says where. */
+#define GMEM_RETRY_SKIP 1
 #define GMEM_RETRY_STOP 2  /**< fail now with -EAGAIN */
 #define GMEM_RETRY_LATER 3 /**< as STOP; the caller will make the same request again */
 /** @} */
@@ -66,10 +67,16 @@ struct gmem_vm_config;
  * that was kicked can answer GMEM_RETRY_LATER. Runs on the thread that waits, without any lock; it
  * may call what gmem/access.h declares.
  *
- * @param so_far  of the operation: gpa, tag and offset are those of what is waited for, waited_ns
- *                and retries count up; valid during the call
- * @return GMEM_RETRY_*; anything else counts as GMEM_RETRY_STOP. Where another operation is waited
- *         for, SKIP counts as STOP.
+ * @param so_far  of the operation, which is so_far->operation: obstacle says what is waited for;
+ *                gpa and size where that is, and of another operation the part that it has of the
+ *                range; tag and offset are those of the region there, 0 where there is none;
+ *                waited_ns and retries count up. Valid during the call
+ * @return GMEM_RETRY_*; anything else counts as GMEM_RETRY_STOP. SKIP is for the pages in use of a
+ *         conversion to private (GMEM_OBSTACLE_PAGE, GMEM_OBSTACLE_PIN), and counts as STOP
+ *         everywhere else: for all who wait for another operation; for a conversion after a signal
+ *         or an EAGAIN of the kernel's that names no page (GMEM_OBSTACLE_SIGNAL, KERNEL), also
+ *         where it makes private again what a listener refused; and for discards and changes of
+ *         the layout, which need every page.
  */
 typedef int (*gmem_retry_fn)(const struct gmem_report *so_far, void *opaque);
 
@@ -291,7 +298,7 @@ struct gmem_vm_stats {
 	uint64_t bytes_private;      /**< made private */
 	uint64_t bytes_shared;       /**< made shared */
 	uint64_t ioctls;             /**< attribute calls of conversions */
-	uint64_t retries;            /**< of these, repeated ones */
+	uint64_t retries;            /**< of these, answered EAGAIN or EINTR */
 	uint64_t discards;           /**< calls that freed memory */
 	uint64_t discards_failed;    /**< of these, refused by the kernel */
 	uint64_t bytes_discarded;    /**< by the others */

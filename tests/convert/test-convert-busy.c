@@ -658,8 +658,10 @@ static void a_signal_and_later(void **state)
 	expect_one_message(rig.logs, GMEM_LOG_DEBUG, "gmem_vm_convert: ", "signal");
 	expect_stuck(&rig, &report, 0, 64);
 	assert_int_equal(report.kernel_error, -EINTR);
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_SIGNAL);
 	assert_int_equal(report.ioctls, 1);
-	assert_int_equal(report.retries, 0);
+	/* It was given up. */
+	assert_int_equal(report.retries, 1);
 	assert_int_equal(rig.call_count, 1);
 	rig_compare(&rig);
 	expect_convertible(&rig, 64);
@@ -975,8 +977,13 @@ static void expect_in_the_way(struct rig *rig, const struct gmem_report *report)
 {
 	assert_int_equal(report->error, -EAGAIN);
 	assert_int_equal(report->stage, GMEM_STAGE_PREPARE);
+	assert_int_equal(report->operation, GMEM_OPERATION_CONVERT);
+	assert_int_equal(report->obstacle, GMEM_OBSTACLE_OPERATION);
+	/* What the other has of it, not all that was asked for. */
 	assert_int_equal(report->gpa, (FIRST + 30) * rig->page);
-	assert_int_equal(report->size, 0);
+	assert_int_equal(report->size, 2 * rig->page);
+	assert_int_equal(report->tag, 1);
+	assert_int_equal(report->offset, 30 * rig->page);
 	assert_int_equal(report->converted, 0);
 	assert_int_equal(report->ioctls, 0);
 }
@@ -1017,7 +1024,12 @@ static void another_operation_is_at_work(void **state)
 				   "gmem_vm_convert: ", "another operation");
 		expect_in_the_way(&rig, &report);
 		assert_int_equal(worker.asked, i + 1);
+		assert_int_equal(worker.seen.obstacle, GMEM_OBSTACLE_OPERATION);
+		assert_int_equal(worker.seen.operation, GMEM_OPERATION_CONVERT);
 		assert_int_equal(worker.seen.gpa, (FIRST + 30) * rig.page);
+		assert_int_equal(worker.seen.size, 2 * rig.page);
+		assert_int_equal(worker.seen.tag, 1);
+		assert_int_equal(worker.seen.offset, 30 * rig.page);
 		assert_int_equal(worker.seen.ioctls, 0);
 	}
 	atomic_store(&rig.futex_error, 0);

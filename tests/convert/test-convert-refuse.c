@@ -63,6 +63,7 @@ static void expect_refusal_report(const struct gmem_report *report, int error, u
 		.gpa = gpa,
 		.tag = tag,
 		.offset = offset,
+		.operation = GMEM_OPERATION_CONVERT,
 	};
 
 	assert_memory_equal(report, &wanted, sizeof(wanted));

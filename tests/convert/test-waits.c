@@ -23,9 +23,13 @@ struct scene {
 	pthread_barrier_t barrier;
 	pthread_t thread;
 	_Atomic bool holds;
+	int64_t first; /* what is held, in pages of the region, and for which state */
+	uint64_t pages;
+	uint32_t to;
 	int answer;
 	uint32_t asked;
 	struct gmem_report seen; /* the last */
+	struct gmem_pin held;
 };
 
 /* cmocka's assertions are for the first thread alone. */
@@ -34,7 +38,8 @@ static int stay_inside(uint32_t event, const struct gmem_run *run, void *opaque)
 	struct scene *scene = opaque;
 
 	(void)run;
-	if (event == GMEM_EVENT_REMOVE && atomic_exchange(&scene->holds, false)) {
+	(void)event;
+	if (atomic_exchange(&scene->holds, false)) {
 		pthread_barrier_wait(&scene->barrier);
 		pthread_barrier_wait(&scene->barrier);
 	}
@@ -44,17 +49,26 @@ static int stay_inside(uint32_t event, const struct gmem_run *run, void *opaque)
 static void *hold(void *opaque)
 {
 	struct scene *scene = opaque;
-	int rc = rig_convert_keeping(&scene->rig, FIRST + HELD, HELD_PAGES, GMEM_PRIVATE, 0, NULL);
+	int rc = rig_convert_keeping(&scene->rig, FIRST + (uint64_t)scene->first, scene->pages,
+				     scene->to, 0, NULL);
 
 	return (void *)(intptr_t)rc;
 }
 
-/* When it returns the pages are claimed. */
-static void hold_begin(struct scene *scene)
+/* When it returns these pages are claimed, by who converts them; one at least has to be. */
+static void hold_range(struct scene *scene, int64_t first, uint64_t pages, uint32_t to)
 {
+	scene->first = first;
+	scene->pages = pages;
+	scene->to = to;
 	atomic_store(&scene->holds, true);
 	assert_int_equal(pthread_create(&scene->thread, NULL, hold, scene), 0);
 	pthread_barrier_wait(&scene->barrier);
+}
+
+static void hold_begin(struct scene *scene)
+{
+	hold_range(scene, HELD, HELD_PAGES, GMEM_PRIVATE);
 }
 
 static void hold_end(struct scene *scene)
@@ -75,12 +89,10 @@ static int answer(const struct gmem_report *so_far, void *opaque)
 	return scene->answer;
 }
 
-static void open_scene(struct scene *scene, const struct mode *mode, uint64_t deadline_ns)
+/* All zeros but for what the configuration knows, which ends here. */
+static void open_scene_with(struct scene *scene, const struct mode *mode,
+			    struct gmem_vm_config *config)
 {
-	struct gmem_vm_config *config = rig_config(mode);
-
-	memset(scene, 0, sizeof(*scene));
-	gmem_vm_config_set_retry(config, deadline_ns, answer, scene, NULL);
 	rig_open_with(&scene->rig, mode, config);
 	gmem_vm_config_free(config);
 	rig_map(&scene->rig, FIRST, rig_region(&scene->rig, PAGES), 0, PAGES);
@@ -89,6 +101,15 @@ static void open_scene(struct scene *scene, const struct mode *mode, uint64_t de
 					   stay_inside, scene, NULL, &scene->listener),
 			 0);
 	rig_forget_calls(&scene->rig);
+}
+
+static void open_scene(struct scene *scene, const struct mode *mode, uint64_t deadline_ns)
+{
+	struct gmem_vm_config *config = rig_config(mode);
+
+	memset(scene, 0, sizeof(*scene));
+	gmem_vm_config_set_retry(config, deadline_ns, answer, scene, NULL);
+	open_scene_with(scene, mode, config);
 }
 
 static void close_scene(struct scene *scene)
@@ -169,12 +190,22 @@ static int listen(struct scene *scene)
 struct waiter {
 	const char *name;
 	int (*run)(struct scene *scene);
+	uint32_t operation;
+	/* The first part of its range that is held, in pages of the region and bytes. */
+	uint64_t page, pages;
+	uint64_t byte, bytes;
 };
 
 static const struct waiter waiters[] = {
-	{ "convert", convert }, { "discard", discard }, { "populate", populate },
-	{ "map", map },         { "unmap", unmap },     { "set_map_flags", set_map_flags },
-	{ "pin", pin },         { "read", read_bytes }, { "listener_new", listen },
+	{ "convert", convert, GMEM_OPERATION_CONVERT, 12, 4, 0, 0 },
+	{ "discard", discard, GMEM_OPERATION_DISCARD, 12, 4, 0, 0 },
+	{ "populate", populate, GMEM_OPERATION_POPULATE, 12, 4, 0, 0 },
+	{ "map", map, GMEM_OPERATION_LAYOUT, 8, 4, 0, 0 },
+	{ "unmap", unmap, GMEM_OPERATION_LAYOUT, 8, 8, 0, 0 },
+	{ "set_map_flags", set_map_flags, GMEM_OPERATION_LAYOUT, 8, 8, 0, 0 },
+	{ "pin", pin, GMEM_OPERATION_PIN, 12, 0, 5, 1 },
+	{ "read", read_bytes, GMEM_OPERATION_PIN, 8, 0, 0, 4 },
+	{ "listener_new", listen, GMEM_OPERATION_LISTENER, 8, 8, 0, 0 },
 };
 
 #define WAITERS (sizeof(waiters) / sizeof(waiters[0]))
@@ -190,6 +221,330 @@ static void expect_again(struct scene *scene, const struct waiter *waiter)
 static void fail_clock(struct scene *scene)
 {
 	assert_int_equal(gmem_sim_fail(scene->rig.sim, GMEM_SYS_CLOCK_GETTIME, 0, 0, -EPERM, 0), 0);
+}
+
+/* It was asked once, about this part of the only region. */
+static void expect_asked(struct scene *scene, uint32_t operation, uint32_t obstacle, uint64_t page,
+			 uint64_t pages)
+{
+	const struct gmem_report *seen = &scene->seen;
+
+	assert_int_equal(scene->asked, 1);
+	assert_int_equal(seen->operation, operation);
+	assert_int_equal(seen->obstacle, obstacle);
+	assert_int_equal(seen->gpa, at(scene, page));
+	assert_int_equal(seen->size, pages * scene->rig.page);
+	assert_int_equal(seen->tag, 1);
+	assert_int_equal(seen->offset, page * scene->rig.page);
+	scene->asked = 0;
+}
+
+/* What counts as STOP where there is nothing to pass over. */
+static const int stops[] = { GMEM_RETRY_STOP, GMEM_RETRY_SKIP, GMEM_RETRY_LATER, 4, -1 };
+
+#define STOPS (sizeof(stops) / sizeof(stops[0]))
+
+/* A signal ends the sleep, and has the policy asked. */
+static void who_waits_for_an_operation_says_for_which_part(void **state)
+{
+	struct scene scene;
+	size_t i, k;
+
+	open_scene(&scene, *state, UINT64_MAX);
+	hold_begin(&scene);
+	atomic_store(&scene.rig.futex_error, -EINTR);
+	for (i = 0; i < WAITERS; i++) {
+		const struct waiter *waiter = &waiters[i];
+		uint64_t size = waiter->pages * scene.rig.page + waiter->bytes;
+
+		for (k = 0; k < STOPS; k++) {
+			scene.answer = stops[k];
+			expect_again(&scene, waiter);
+			assert_int_equal(scene.asked, 1);
+			assert_int_equal(scene.seen.stage, GMEM_STAGE_PREPARE);
+			assert_int_equal(scene.seen.operation, waiter->operation);
+			assert_int_equal(scene.seen.obstacle, GMEM_OBSTACLE_OPERATION);
+			assert_int_equal(scene.seen.gpa, at(&scene, waiter->page) + waiter->byte);
+			assert_int_equal(scene.seen.size, size);
+			assert_int_equal(scene.seen.tag, 1);
+			assert_int_equal(scene.seen.offset,
+					 waiter->page * scene.rig.page + waiter->byte);
+			scene.asked = 0;
+		}
+	}
+	atomic_store(&scene.rig.futex_error, 0);
+	hold_end(&scene);
+	close_scene(&scene);
+}
+
+/* Where nothing is mapped there is no tag. */
+static void a_hole_in_the_way_has_no_tag(void **state)
+{
+	const struct mode *mode = *state;
+	struct gmem_report report;
+	struct scene scene;
+
+	open_scene(&scene, mode, UINT64_MAX);
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, 2, GMEM_PRIVATE, 0, NULL), 0);
+	hold_range(&scene, -4, 8, GMEM_SHARED);
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST - 6, 20, GMEM_SHARED,
+					     GMEM_CONVERT_NOWAIT, &report),
+			 -EAGAIN);
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_OPERATION);
+	assert_int_equal(report.gpa, (FIRST - 4) * scene.rig.page);
+	assert_int_equal(report.size, 8 * scene.rig.page);
+	assert_int_equal(report.tag | report.offset, 0);
+	hold_end(&scene);
+	close_scene(&scene);
+}
+
+/* A flush waits for who has what was put off. */
+static void a_flush_says_for_which_part(void **state)
+{
+	const struct mode *mode = *state;
+	struct gmem_vm_config *config = rig_config(mode);
+	struct scene scene;
+	size_t k;
+
+	memset(&scene, 0, sizeof(scene));
+	gmem_vm_config_set_retry(config, UINT64_MAX, answer, &scene, NULL);
+	gmem_vm_config_set_discard_limit(config, 1 << 30);
+	open_scene_with(&scene, mode, config);
+	assert_int_equal(rig_convert(&scene.rig, FIRST + HELD + 2, 2, GMEM_PRIVATE, 0, NULL), 0);
+	hold_begin(&scene);
+	atomic_store(&scene.rig.futex_error, -EINTR);
+	for (k = 0; k < STOPS; k++) {
+		scene.answer = stops[k];
+		assert_int_equal(gmem_vm_flush(scene.rig.vm), -EAGAIN);
+		assert_int_equal(scene.asked, 1);
+		assert_int_equal(scene.seen.operation, GMEM_OPERATION_FLUSH);
+		assert_int_equal(scene.seen.obstacle, GMEM_OBSTACLE_OPERATION);
+		assert_true(scene.seen.gpa >= at(&scene, HELD) &&
+			    scene.seen.gpa <= at(&scene, HELD + 2));
+		assert_int_equal(scene.seen.tag, 1);
+		scene.asked = 0;
+	}
+	atomic_store(&scene.rig.futex_error, 0);
+	hold_end(&scene);
+	close_scene(&scene);
+}
+
+/* Of memory that is to be freed or unmapped nothing is passed over. */
+static void who_waits_for_a_pin_says_for_which(void **state)
+{
+	static const struct waiter pinned[] = {
+		{ "discard", discard, GMEM_OPERATION_DISCARD, 0, 0, 0, 0 },
+		{ "unmap", unmap, GMEM_OPERATION_LAYOUT, 0, 0, 0, 0 },
+	};
+	struct scene scene;
+	size_t i, k;
+
+	open_scene(&scene, *state, UINT64_MAX);
+	assert_int_equal(
+		gmem_vm_pin(scene.rig.vm, at(&scene, 13) + 9, scene.rig.page, 0, &scene.held), 0);
+	for (i = 0; i < sizeof(pinned) / sizeof(pinned[0]); i++) {
+		for (k = 0; k < STOPS; k++) {
+			scene.answer = stops[k];
+			expect_again(&scene, &pinned[i]);
+			expect_asked(&scene, pinned[i].operation, GMEM_OBSTACLE_PIN, 13, 2);
+		}
+	}
+	gmem_vm_unpin(scene.rig.vm, &scene.held);
+	close_scene(&scene);
+}
+
+/* In a conversion SKIP is about each page. The report keeps what was in the way. */
+static void a_conversion_passes_over_pages(void **state)
+{
+	struct gmem_report report;
+	struct scene scene;
+	size_t k;
+
+	open_scene(&scene, *state, UINT64_MAX);
+	assert_int_equal(gmem_vm_pin(scene.rig.vm, at(&scene, 13), 1, 0, &scene.held), 0);
+	for (k = 0; k < STOPS; k++) {
+		scene.answer = stops[k];
+		assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, PAGES, GMEM_PRIVATE, 0,
+						     &report),
+				 -EAGAIN);
+		expect_asked(&scene, GMEM_OPERATION_CONVERT, GMEM_OBSTACLE_PIN, 13, 1);
+		assert_int_equal(report.skipped, stops[k] == GMEM_RETRY_SKIP);
+		assert_int_equal(report.operation, GMEM_OPERATION_CONVERT);
+		assert_int_equal(report.obstacle, GMEM_OBSTACLE_PIN);
+		assert_int_equal(report.gpa, at(&scene, 13));
+	}
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, PAGES, GMEM_PRIVATE,
+					     GMEM_CONVERT_NOWAIT, &report),
+			 -EAGAIN);
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_PIN);
+	assert_int_equal(scene.asked, 0);
+	gmem_vm_unpin(scene.rig.vm, &scene.held);
+	close_scene(&scene);
+}
+
+/* A signal is about no page, and an EAGAIN about none is neither: SKIP is STOP. */
+static void calls_that_get_nowhere_are_not_passed_over(void **state)
+{
+	static const struct {
+		int error;
+		uint32_t obstacle;
+	} calls[] = {
+		{ -EINTR, GMEM_OBSTACLE_SIGNAL },
+		{ -EAGAIN, GMEM_OBSTACLE_KERNEL },
+	};
+	struct gmem_report report;
+	struct scene scene;
+	size_t i, k;
+
+	open_scene(&scene, *state, UINT64_MAX);
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, 8, GMEM_PRIVATE, 0, NULL), 0);
+	for (i = 0; i < 2; i++) {
+		for (k = 0; k < STOPS; k++) {
+			scene.answer = stops[k];
+			rig_fail_call(&scene.rig, 1, calls[i].error);
+			assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, 8, GMEM_SHARED, 0,
+							     &report),
+					 -EAGAIN);
+			expect_asked(&scene, GMEM_OPERATION_CONVERT, calls[i].obstacle, 0, 8);
+			assert_int_equal(report.obstacle, calls[i].obstacle);
+			assert_int_equal(report.kernel_error, calls[i].error);
+			assert_int_equal(report.skipped, 0);
+			assert_int_equal(report.ioctls, 1);
+			assert_int_equal(report.retries, 1);
+			rig_compare(&scene.rig);
+		}
+	}
+	close_scene(&scene);
+}
+
+static int refuse_and_interrupt(uint32_t event, const struct gmem_run *run, void *opaque)
+{
+	struct scene *scene = opaque;
+
+	(void)run;
+	if (event != GMEM_EVENT_ADD || scene->to)
+		return 0;
+	/* Once: of what stays shared it is told again. */
+	scene->to = 1;
+	rig_fail_call(&scene->rig, 1, -EINTR);
+	return -EBUSY;
+}
+
+/* Nor where a listener refused what has become shared: it stays so then. */
+static void what_is_taken_back_is_not_passed_over(void **state)
+{
+	struct gmem_listener *listener;
+	struct gmem_report report;
+	struct scene scene;
+	size_t k;
+
+	open_scene(&scene, *state, UINT64_MAX);
+	assert_int_equal(gmem_listener_new(scene.rig.vm, GMEM_LISTEN_CONVERT, GMEM_LISTEN_RAM, 0,
+					   refuse_and_interrupt, &scene, NULL, &listener),
+			 0);
+	for (k = 0; k < STOPS; k++) {
+		assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, 8, GMEM_PRIVATE, 0, NULL),
+				 0);
+		scene.answer = stops[k];
+		scene.to = 0;
+		assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, 8, GMEM_SHARED, 0, &report),
+				 -ECANCELED);
+		expect_asked(&scene, GMEM_OPERATION_CONVERT, GMEM_OBSTACLE_SIGNAL, 0, 8);
+		assert_int_equal(report.obstacle, GMEM_OBSTACLE_NONE);
+		assert_int_equal(report.kernel_error, -EINTR);
+		assert_int_equal(report.retries, 1);
+		assert_int_equal(report.gpa, at(&scene, 0));
+		assert_int_equal(report.size, 8 * scene.rig.page);
+		assert_int_equal(report.converted, 8 * scene.rig.page);
+		assert_int_equal(gmem_vm_get_state(scene.rig.vm, at(&scene, 0), 8 * scene.rig.page),
+				 GMEM_SHARED);
+		rig_compare(&scene.rig);
+	}
+	assert_int_equal(gmem_listener_free(listener), 0);
+	close_scene(&scene);
+}
+
+static void use_page(struct scene *scene, uint64_t page)
+{
+	assert_int_equal(gmem_sim_pin(scene->rig.sim, rig_file(&scene->rig, 0),
+				      page * scene->rig.page, scene->rig.page, 0),
+			 0);
+}
+
+/* Of several pages that are passed over the first is reported, and what has it. */
+static void the_first_obstacle_is_reported(void **state)
+{
+	struct gmem_report report;
+	struct scene scene;
+
+	open_scene(&scene, *state, UINT64_MAX);
+	scene.answer = GMEM_RETRY_SKIP;
+	assert_int_equal(gmem_vm_pin(scene.rig.vm, at(&scene, 5), 1, 0, &scene.held), 0);
+	use_page(&scene, 9);
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, PAGES, GMEM_PRIVATE, 0, &report),
+			 -EAGAIN);
+	assert_int_equal(scene.asked, 2);
+	assert_int_equal(scene.seen.obstacle, GMEM_OBSTACLE_PAGE);
+	assert_int_equal(report.skipped, 2);
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_PIN);
+	assert_int_equal(report.gpa, at(&scene, 5));
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, PAGES, GMEM_PRIVATE,
+					     GMEM_CONVERT_NOWAIT, &report),
+			 -EAGAIN);
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_PIN);
+	gmem_vm_unpin(scene.rig.vm, &scene.held);
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, PAGES, GMEM_PRIVATE,
+					     GMEM_CONVERT_NOWAIT, &report),
+			 -EAGAIN);
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_PAGE);
+	assert_int_equal(report.gpa, at(&scene, 9));
+	/* It is no reason why something else fails. */
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, PAGES, GMEM_SHARED, 0, NULL), 0);
+	rig_fail_call(&scene.rig, 4, -EIO);
+	assert_int_equal(rig_convert_keeping(&scene.rig, FIRST, PAGES, GMEM_PRIVATE, 0, &report),
+			 -EIO);
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_NONE);
+	close_scene(&scene);
+}
+
+static int unpin_and_go_on(const struct gmem_report *so_far, void *opaque)
+{
+	struct scene *scene = opaque;
+
+	(void)answer(so_far, opaque);
+	gmem_vm_unpin(scene->rig.vm, &scene->held);
+	return GMEM_RETRY_AGAIN;
+}
+
+/* What was got over is in no report. */
+static void what_is_over_is_not_reported(void **state)
+{
+	struct gmem_vm_config *config = rig_config(*state);
+	struct gmem_report report;
+	struct scene scene;
+	int i;
+
+	memset(&scene, 0, sizeof(scene));
+	gmem_vm_config_set_retry(config, UINT64_MAX, unpin_and_go_on, &scene, NULL);
+	open_scene_with(&scene, *state, config);
+	for (i = 0; i < 2; i++) {
+		scene.asked = 0;
+		assert_int_equal(gmem_vm_pin(scene.rig.vm, at(&scene, 5), 1, 0, &scene.held), 0);
+		if (i)
+			rig_fail_call(&scene.rig, 1, -EINTR);
+		assert_int_equal(
+			rig_convert_keeping(&scene.rig, FIRST, PAGES, GMEM_PRIVATE, 0, &report), 0);
+		assert_true(scene.asked > 0);
+		assert_int_equal(report.stage, GMEM_STAGE_DONE);
+		assert_int_equal(report.operation, GMEM_OPERATION_CONVERT);
+		assert_int_equal(report.obstacle, GMEM_OBSTACLE_NONE);
+		assert_int_equal(report.gpa | report.size | report.tag | report.offset, 0);
+		assert_int_equal(report.kernel_error, 0);
+		assert_int_equal(report.retries, i);
+		assert_int_equal(
+			rig_convert_keeping(&scene.rig, FIRST, PAGES, GMEM_SHARED, 0, NULL), 0);
+	}
+	close_scene(&scene);
 }
 
 /* Of the messages there are, how many are of this level. */
@@ -304,6 +659,15 @@ static void a_listener_that_is_freed_waits_all_the_same(void **state)
 int main(void)
 {
 	static const struct rig_case cases[] = {
+		RIG_CASE(who_waits_for_an_operation_says_for_which_part, IN_ALL_MODES),
+		RIG_CASE(a_hole_in_the_way_has_no_tag, IN_ALL_MODES),
+		RIG_CASE(a_flush_says_for_which_part, SPLIT_SMALL),
+		RIG_CASE(who_waits_for_a_pin_says_for_which, IN_ALL_MODES),
+		RIG_CASE(a_conversion_passes_over_pages, IN_ALL_MODES),
+		RIG_CASE(calls_that_get_nowhere_are_not_passed_over, IN_ALL_MODES),
+		RIG_CASE(what_is_taken_back_is_not_passed_over, SMALL_PAGES),
+		RIG_CASE(the_first_obstacle_is_reported, PER_FILE),
+		RIG_CASE(what_is_over_is_not_reported, IN_ALL_MODES),
 		RIG_CASE(without_a_clock_nobody_waits_for_others, IN_ALL_MODES),
 		RIG_CASE(without_a_clock_nobody_waits_for_pins, IN_ALL_MODES),
 		RIG_CASE(without_a_clock_a_signal_ends_it, IN_ALL_MODES),

@@ -115,7 +115,7 @@ static void litmus_open(struct litmus *litmus)
 
 static void prepare_wait(struct litmus *litmus)
 {
-	wait_init(&litmus->wait, litmus->vm, &litmus->report, false);
+	wait_init(&litmus->wait, litmus->vm, &litmus->report, GMEM_OPERATION_CONVERT, false);
 	/* Past those that come at once. */
 	litmus->wait.tries = 100;
 }
@@ -272,7 +272,7 @@ static void *claim_for_waiter(void *opaque)
 	struct wait wait;
 	uint64_t seed = 2;
 
-	wait_init(&wait, litmus->vm, &report, false);
+	wait_init(&wait, litmus->vm, &report, GMEM_OPERATION_CONVERT, false);
 	while (!atomic_load_explicit(&litmus->done, memory_order_relaxed)) {
 		assert_int_equal(
 			gmem_claim_take(litmus->vm, &litmus->claim, &litmus->range, 1, &wait), 0);

@@ -120,7 +120,7 @@ static int begin(void *opaque)
 {
 	struct guest *guest = opaque;
 
-	wait_init(&guest->wait, guest->vm, &guest->report, false);
+	wait_init(&guest->wait, guest->vm, &guest->report, GMEM_OPERATION_CONVERT, false);
 	return gmem_claim_take(guest->vm, &guest->claim, &guest->range, 1, &guest->wait);
 }
 

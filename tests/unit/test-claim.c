@@ -81,7 +81,7 @@ static int take(void *opaque)
 {
 	struct job *job = opaque;
 
-	wait_init(&job->wait, &job->bare->vm, &job->report, job->never);
+	wait_init(&job->wait, &job->bare->vm, &job->report, GMEM_OPERATION_CONVERT, job->never);
 	return gmem_claim_take(&job->bare->vm, &job->claim, job->ranges, job->count, &job->wait);
 }
 
@@ -215,8 +215,8 @@ static void a_claim_waits_for_all_that_overlap_it(void **unused)
 	assert_false(is_granted(c));
 	let_go(b);
 	assert_int_equal(worker_finish(c->worker), 0);
-	/* The place it waited at is not left in the report. */
-	assert_int_equal(c->report.gpa, 0);
+	/* What it waited for is not left in the report. */
+	assert_int_equal(c->report.gpa | c->report.size | c->report.obstacle, 0);
 	let_go(c);
 	close_scene(&scene);
 }
@@ -231,7 +231,7 @@ static void a_claim_of_nothing_waits_for_nobody(void **unused)
 
 	open_scene(&scene);
 	b->never = true;
-	wait_init(&b->wait, vm, &b->report, true);
+	wait_init(&b->wait, vm, &b->report, GMEM_OPERATION_CONVERT, true);
 	take_now(a, 0, 1000);
 	assert_int_equal(gmem_claim_take(vm, &b->claim, NULL, 0, &b->wait), 0);
 	assert_true(gmem_claim_is_mine(vm));
@@ -286,6 +286,71 @@ static void batches_exclude_each_other_where_they_overlap(void **unused)
 	}
 	assert_true(together > 10 && together < 990);
 	assert_int_equal(scene.bare.nap_count, 0);
+	close_scene(&scene);
+}
+
+static uint64_t pages_of(const struct gmem_range *range)
+{
+	return ((UINT64_C(1) << range->size / PAGE) - 1) << range->gpa / PAGE;
+}
+
+/* The lowest part that both have, and nothing that only one has. */
+static void who_waits_is_told_what_is_in_the_way(void **unused)
+{
+	struct scene scene;
+	struct job *a = &scene.jobs[0], *b = &scene.jobs[1];
+	uint64_t seed = random_seed("in the way"), both;
+	struct gmem_range part;
+	unsigned int round;
+	uint32_t seen;
+
+	open_scene(&scene);
+	b->never = true;
+	for (round = 0; round < 1000; round++) {
+		both = random_batch(a, &seed);
+		both &= random_batch(b, &seed);
+		if (!both)
+			continue;
+		assert_int_equal(worker_do(a->worker, take, a), 0);
+		assert_int_equal(worker_do(b->worker, take, b), -EAGAIN);
+		part = (struct gmem_range){ b->report.gpa, b->report.size };
+		assert_int_equal(b->report.obstacle, GMEM_OBSTACLE_OPERATION);
+		assert_int_equal(part.gpa / PAGE, __builtin_ctzll(both));
+		assert_true(part.size && !(pages_of(&part) & ~both));
+		/* To a pin as well. */
+		assert_true(gmem_claim_find(&scene.bare.vm, part.gpa + 7, 64 * PAGE, &seen, &part));
+		assert_int_equal(part.gpa, b->report.gpa + 7);
+		let_go(a);
+	}
+	close_scene(&scene);
+}
+
+static void expect_part(struct job *job, uint64_t first, uint64_t pages, uint64_t part_first,
+			uint64_t part_pages)
+{
+	set_range(job, first, pages);
+	assert_int_equal(worker_do(job->worker, take, job), -EAGAIN);
+	assert_int_equal(job->report.gpa, part_first * PAGE);
+	assert_int_equal(job->report.size, part_pages * PAGE);
+}
+
+/* Neighbours in a block: of one's own the part that is in it. */
+static void what_is_in_the_way_may_be_a_block(void **unused)
+{
+	struct scene scene;
+	struct job *a = &scene.jobs[0], *b = &scene.jobs[1];
+
+	open_scene(&scene);
+	gmem_claims_set_block(&scene.bare.vm, 16 * PAGE);
+	take_now(a, 20, 4);
+	b->never = true;
+	expect_part(b, 17, 1, 17, 1);
+	expect_part(b, 30, 10, 30, 2);
+	expect_part(b, 0, 18, 16, 2);
+	expect_part(b, 22, 10, 22, 2);
+	expect_part(b, 0, 100, 20, 4);
+	let_go(a);
+	gmem_claims_set_block(&scene.bare.vm, 0);
 	close_scene(&scene);
 }
 
@@ -490,7 +555,7 @@ static int wait_for_end(void *opaque)
 	uint32_t seen;
 	int rc = 0;
 
-	wait_init(&job->wait, vm, &job->report, job->never);
+	wait_init(&job->wait, vm, &job->report, GMEM_OPERATION_CONVERT, job->never);
 	while (!rc && gmem_claim_covers(vm, job->ranges[0].gpa, job->ranges[0].size, &seen))
 		rc = gmem_claim_wait(vm, seen, &job->wait);
 	return rc;
@@ -630,6 +695,8 @@ int main(void)
 		cmocka_unit_test(a_claim_waits_for_all_that_overlap_it),
 		cmocka_unit_test(a_claim_of_nothing_waits_for_nobody),
 		cmocka_unit_test(batches_exclude_each_other_where_they_overlap),
+		cmocka_unit_test(who_waits_is_told_what_is_in_the_way),
+		cmocka_unit_test(what_is_in_the_way_may_be_a_block),
 		cmocka_unit_test(covers_is_exact),
 		cmocka_unit_test(covers_finds_large_and_distant_claims),
 		cmocka_unit_test(who_only_waits_covers_nothing),

@@ -245,7 +245,7 @@ static void changes_EAGAIN_while_others_are_at_work(void **unused)
 	pinned.guest.nap_result = -EINTR;
 	pinned.guest.retry = stop_at_the_second;
 	expect_refusal(&pinned.guest.world, &before, gmem_vm_unmap(vm, AT(0x20), AT(8)), -EAGAIN,
-		       "gmem_vm_unmap", "gpa 0x20000", "another operation is at work");
+		       "gmem_vm_unmap", "gpa 0x27000", "another operation is at work");
 	assert_int_equal(pinned.guest.asked, 2);
 	pinned.guest.asked = 0;
 	expect_refusal(&pinned.guest.world, &before,

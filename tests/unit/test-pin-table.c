@@ -329,7 +329,7 @@ static int wait_for_pins(void *opaque)
 	struct gmem_vm *vm = &job->bare->vm;
 	struct gmem_range pinned;
 
-	wait_init(&job->wait, vm, &job->report, false);
+	wait_init(&job->wait, vm, &job->report, GMEM_OPERATION_CONVERT, false);
 	while (gmem_pin_table_find(vm, job->gpa, job->size, &pinned)) {
 		if (gmem_pin_table_wait(vm, job->gpa, job->size, &job->wait) != VERDICT_AGAIN)
 			return -EAGAIN;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <gmem/report.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct gmem_report failure = {
@@ -21,12 +22,14 @@ static const struct gmem_report failure = {
 	.retries = 9,
 	.skipped = 10,
 	.freed = 0xb000,
+	.obstacle = GMEM_OBSTACLE_SIGNAL,
+	.operation = GMEM_OPERATION_CONVERT,
 };
 
 static const char failure_text[] =
-	"EAGAIN while converting at gpa 0x3000 (0x4000 bytes, tag 0x5, offset 0x6000; the kernel "
-	"said EINTR): 0x1000 bytes converted, 0x2000 converted back, 0xb000 freed, "
-	"10 pages passed over, 8 ioctls, 9 retries, 7 ns waited";
+	"conversion: EAGAIN while converting at gpa 0x3000 (0x4000 bytes, tag 0x5, offset 0x6000; "
+	"obstacle: a signal; the kernel said EINTR): 0x1000 bytes converted, 0x2000 converted "
+	"back, 0xb000 freed, 10 pages passed over, 8 ioctls, 9 retries, 7 ns waited";
 
 static const struct gmem_report success = {
 	.stage = GMEM_STAGE_DONE,
@@ -35,10 +38,12 @@ static const struct gmem_report success = {
 	.ioctls = 3,
 	.retries = 2,
 	.freed = 0x3000,
+	.operation = GMEM_OPERATION_CONVERT,
 };
 
 static const char success_text[] =
-	"done: 0x200000 bytes converted, 0x3000 freed, 3 ioctls, 2 retries, 18446744073709551615 ns "
+	"conversion done: 0x200000 bytes converted, 0x3000 freed, 3 ioctls, 2 retries, "
+	"18446744073709551615 ns "
 	"waited";
 
 static void a_success_is_told(void **unused)
@@ -73,12 +78,13 @@ static void every_stage_has_a_name(void **unused)
 		uint32_t stage;
 		const char *name;
 	} stages[] = {
-		{ GMEM_STAGE_PLAN, "EAGAIN while planning at" },
-		{ GMEM_STAGE_PREPARE, "EAGAIN while preparing at" },
-		{ GMEM_STAGE_COMMIT, "EAGAIN while converting at" },
-		{ GMEM_STAGE_DONE, "EAGAIN while done at" },
-		{ 0, "EAGAIN while an unknown stage at" },
-		{ UINT32_MAX, "EAGAIN while an unknown stage at" },
+		{ GMEM_STAGE_PLAN, "conversion: EAGAIN while planning at" },
+		{ GMEM_STAGE_PREPARE, "conversion: EAGAIN while preparing at" },
+		{ GMEM_STAGE_COMMIT, "conversion: EAGAIN while converting at" },
+		{ GMEM_STAGE_FINISH, "conversion: EAGAIN while telling listeners at" },
+		{ GMEM_STAGE_DONE, "conversion: EAGAIN while done at" },
+		{ 0, "conversion: EAGAIN while an unknown stage at" },
+		{ UINT32_MAX, "conversion: EAGAIN while an unknown stage at" },
 	};
 	struct gmem_report report = failure;
 	char text[512];
@@ -88,6 +94,64 @@ static void every_stage_has_a_name(void **unused)
 		report.stage = stages[i].stage;
 		assert_true(gmem_report_format(&report, text, sizeof(text)) > 0);
 		assert_memory_equal(text, stages[i].name, strlen(stages[i].name));
+	}
+}
+
+static void every_obstacle_has_a_name(void **unused)
+{
+	static const struct {
+		uint32_t obstacle;
+		const char *name;
+	} obstacles[] = {
+		{ GMEM_OBSTACLE_NONE, "; obstacle: none;" },
+		{ GMEM_OBSTACLE_PAGE, "; obstacle: a page in use;" },
+		{ GMEM_OBSTACLE_PIN, "; obstacle: a pin;" },
+		{ GMEM_OBSTACLE_OPERATION, "; obstacle: another operation;" },
+		{ GMEM_OBSTACLE_SIGNAL, "; obstacle: a signal;" },
+		{ GMEM_OBSTACLE_KERNEL, "; obstacle: the kernel;" },
+		{ GMEM_OBSTACLE_KERNEL + 1, "; obstacle: an unknown obstacle;" },
+		{ UINT32_MAX, "; obstacle: an unknown obstacle;" },
+	};
+	struct gmem_report report = failure;
+	char text[512];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(obstacles); i++) {
+		report.obstacle = obstacles[i].obstacle;
+		assert_true(gmem_report_format(&report, text, sizeof(text)) > 0);
+		assert_non_null(strstr(text, obstacles[i].name));
+	}
+}
+
+static void every_operation_has_a_name(void **unused)
+{
+	static const struct {
+		uint32_t operation;
+		const char *name;
+	} operations[] = {
+		{ GMEM_OPERATION_CONVERT, "conversion" },
+		{ GMEM_OPERATION_DISCARD, "discard" },
+		{ GMEM_OPERATION_POPULATE, "populate" },
+		{ GMEM_OPERATION_FLUSH, "flush" },
+		{ GMEM_OPERATION_LAYOUT, "layout change" },
+		{ GMEM_OPERATION_PIN, "pin" },
+		{ GMEM_OPERATION_LISTENER, "listener" },
+		{ GMEM_OPERATION_LISTENER + 1, "operation" },
+		{ 0, "operation" },
+		{ UINT32_MAX, "operation" },
+	};
+	struct gmem_report failed = failure, done = success;
+	char text[512], start[64];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(operations); i++) {
+		failed.operation = done.operation = operations[i].operation;
+		assert_true(gmem_report_format(&failed, text, sizeof(text)) > 0);
+		snprintf(start, sizeof(start), "%s: EAGAIN", operations[i].name);
+		assert_memory_equal(text, start, strlen(start));
+		assert_true(gmem_report_format(&done, text, sizeof(text)) > 0);
+		snprintf(start, sizeof(start), "%s done", operations[i].name);
+		assert_memory_equal(text, start, strlen(start));
 	}
 }
 
@@ -144,6 +208,8 @@ int main(void)
 		cmocka_unit_test(a_failure_is_told_whole),
 		cmocka_unit_test(what_the_kernel_did_not_say_is_nothing),
 		cmocka_unit_test(every_stage_has_a_name),
+		cmocka_unit_test(every_obstacle_has_a_name),
+		cmocka_unit_test(every_operation_has_a_name),
 		cmocka_unit_test(texts_are_cut_to_fit),
 		cmocka_unit_test(gmem_report_format_EINVAL),
 	};

@@ -44,7 +44,7 @@ static void open_scene(struct scene *scene, uint64_t deadline_ns, bool never)
 {
 	memset(scene, 0, sizeof(*scene));
 	bare_open(&scene->bare, deadline_ns, answer, scene);
-	wait_init(&scene->wait, &scene->bare.vm, &scene->report, never);
+	wait_init(&scene->wait, &scene->bare.vm, &scene->report, GMEM_OPERATION_CONVERT, never);
 }
 
 static enum verdict page(struct scene *scene)
