@@ -67,11 +67,11 @@ void gmem_convert_report_place(struct conversion *conversion, const struct secti
 bool gmem_convert_discard(struct conversion *conversion);
 
 /*
- * After a call about a part of a section that gave EINTR, or EAGAIN about no page: whether to make
- * it again, as the policy says. What the report said before of an error it says again then.
+ * After a call about a part of a section that gave EINTR, or EAGAIN about no page, so many times in
+ * a row: whether to make it again, as the policy says. What the report said before of an error it says again then.
  */
 bool gmem_convert_again(struct conversion *conversion, const struct section_view *view,
-			uint64_t gpa, uint64_t size, int error);
+			uint64_t gpa, uint64_t size, int error, uint32_t times);
 
 /* Converts pages of one run that belong to this conversion alone back, without waiting. */
 int gmem_convert_back(struct conversion *conversion, const struct plan_run *run);

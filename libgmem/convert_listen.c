@@ -113,6 +113,7 @@ static void make_private_again(struct conversion *conversion, const struct plan_
 			       const struct listen_part *part)
 {
 	struct gmem_report *report = &conversion->report, before = *report;
+	uint32_t times = 0;
 	uint64_t stuck;
 	int rc;
 
@@ -121,7 +122,7 @@ static void make_private_again(struct conversion *conversion, const struct plan_
 		rc = gmem_convert_call(conversion, run, part->gpa, part->size, GMEM_PRIVATE,
 				       &stuck);
 	} while (rc == -EINTR &&
-		 gmem_convert_again(conversion, part->view, part->gpa, part->size, rc));
+		 gmem_convert_again(conversion, part->view, part->gpa, part->size, rc, ++times));
 	report->retries += rc == -EAGAIN;
 	/* It is about what the listener refused, and no obstacle, whatever was asked meanwhile. */
 	report->obstacle = GMEM_OBSTACLE_NONE;

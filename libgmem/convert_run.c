@@ -170,7 +170,7 @@ void gmem_convert_report_place(struct conversion *conversion, const struct secti
 }
 
 bool gmem_convert_again(struct conversion *conversion, const struct section_view *view,
-			uint64_t gpa, uint64_t size, int error)
+			uint64_t gpa, uint64_t size, int error, uint32_t times)
 {
 	struct gmem_report *report = &conversion->report;
 	const struct gmem_report before = *report;
@@ -180,7 +180,7 @@ bool gmem_convert_again(struct conversion *conversion, const struct section_view
 	report->kernel_error = error;
 	report->obstacle = error == -EINTR ? GMEM_OBSTACLE_SIGNAL : GMEM_OBSTACLE_KERNEL;
 	gmem_convert_report_place(conversion, view, gpa, size);
-	verdict = error == -EINTR ? gmem_wait_interrupted(&conversion->wait)
+	verdict = error == -EINTR ? gmem_wait_interrupted(&conversion->wait, times)
 				  : gmem_wait_for_page(&conversion->wait, NULL, 0);
 	if (verdict != VERDICT_AGAIN)
 		return false;
@@ -200,21 +200,29 @@ static bool is_answer(const struct conversion *conversion, int error)
 	return !error || (error != -EINTR && (error != -EAGAIN || can_be_in_use(conversion)));
 }
 
-/* Makes one call until it does, or the policy says otherwise: -ECANCELED. */
+/* Makes a call that was none until it is, or the policy says otherwise: -ECANCELED. */
+static __attribute__((noinline)) int call_again(struct conversion *conversion,
+						const struct plan_run *run, uint64_t gpa,
+						uint64_t size, int error, uint64_t *stuck)
+{
+	struct section_view room;
+	uint32_t times = 0;
+
+	do {
+		if (!gmem_convert_again(conversion, section_at(conversion, run, gpa, &room), gpa,
+					size, error, ++times))
+			return -ECANCELED;
+		error = gmem_convert_call(conversion, run, gpa, size, conversion->plan.to, stuck);
+	} while (!is_answer(conversion, error));
+	return error;
+}
+
 static int insist_on_call(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
 			  uint64_t size, uint64_t *stuck)
 {
-	struct section_view room;
-	int rc;
+	int rc = gmem_convert_call(conversion, run, gpa, size, conversion->plan.to, stuck);
 
-	for (;;) {
-		rc = gmem_convert_call(conversion, run, gpa, size, conversion->plan.to, stuck);
-		if (is_answer(conversion, rc))
-			return rc;
-		if (!gmem_convert_again(conversion, section_at(conversion, run, gpa, &room), gpa,
-					size, rc))
-			return -ECANCELED;
-	}
+	return is_answer(conversion, rc) ? rc : call_again(conversion, run, gpa, size, rc, stuck);
 }
 
 /*

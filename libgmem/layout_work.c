@@ -82,7 +82,8 @@ static int work_begin(struct work *work, const struct step *steps, uint32_t coun
 	int rc;
 
 	work->report = (struct gmem_report){ .stage = GMEM_STAGE_PREPARE };
-	wait_init(&work->wait, work->vm, &work->report, GMEM_OPERATION_LAYOUT, false);
+	wait_init(&work->wait, work->vm, &work->report, GMEM_OPERATION_LAYOUT,
+		  !work->vm->config.deadline_ns);
 	rc = collect_ranges(work, steps, count);
 	if (rc)
 		return rc;

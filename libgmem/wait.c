@@ -16,6 +16,9 @@
 #define FIRST_SLEEP_NS UINT64_C(20000)
 #define LONGEST_SLEEP_NS UINT64_C(1000000)
 
+/* Of an interrupted call by who waits for nothing: more than signals that are there by chance. */
+#define IMMEDIATE_REPEATS 8u
+
 /* Sleeps have an end for signals' sake (gmem_kernel_futex_wait()), not for their own. */
 #define TURN_SLEEP_NS UINT64_C(1000000000)
 
@@ -137,8 +140,10 @@ enum verdict gmem_wait_for_turn(struct wait *wait, const _Atomic uint32_t *word,
 	return verdict == VERDICT_AGAIN ? VERDICT_AGAIN : VERDICT_STOP;
 }
 
-enum verdict gmem_wait_interrupted(struct wait *wait)
+enum verdict gmem_wait_interrupted(struct wait *wait, uint32_t times)
 {
+	if (wait->never || !wait->vm->config.deadline_ns)
+		return times <= IMMEDIATE_REPEATS ? VERDICT_AGAIN : VERDICT_STOP;
 	if (!time_left(wait))
 		return VERDICT_STOP;
 	return ask(wait);

@@ -80,7 +80,10 @@ enum verdict gmem_wait_for_page(struct wait *wait, const _Atomic uint32_t *word,
  */
 enum verdict gmem_wait_for_turn(struct wait *wait, const _Atomic uint32_t *word, uint32_t seen);
 
-/* After a call to the kernel that a signal interrupted: only asks. */
-enum verdict gmem_wait_interrupted(struct wait *wait);
+/*
+ * After a call to the kernel that was interrupted so many times in a row: only asks. Who waits for
+ * nothing asks nobody, and makes it again a few times: a signal is handled when the call returns.
+ */
+enum verdict gmem_wait_interrupted(struct wait *wait, uint32_t times);
 
 #endif /* GMEM_WAIT_H */

@@ -38,7 +38,10 @@ extern "C" {
  * the pages that differ from what is asked for lie in more than GMEM_ROLLBACK_RUNS runs.
  */
 #define GMEM_CONVERT_ROLLBACK (1u << 0)
-/** Wait for nothing: -EAGAIN where a page is in use or another operation at work. */
+/**
+ * Wait for nothing, as with a deadline of 0 (gmem_vm_config_set_retry()): -EAGAIN where a page is in
+ * use or another operation at work.
+ */
 #define GMEM_CONVERT_NOWAIT (1u << 1)
 /**
  * Make no call for pages that are as asked for by the library's own record. Right as long as

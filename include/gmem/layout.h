@@ -7,6 +7,9 @@
  * overlap. Readers (gmem/access.h) never wait for a change of the layout, and see it whole or not
  * at all; a running guest sees it so too when gmem_vm_config_set_pause() says who keeps it out.
  *
+ * A change waits for other operations on its range, and for pins of what it takes away, as the
+ * retry policy says (gmem_vm_config_set_retry()); with a deadline of 0 for neither: -EAGAIN.
+ *
  * Where a section has a memslot, KVM gets as its userspace address the live host mapping of the
  * very same range, and the memory stays for as long as the slot, or until gmem_vm_free().
  */

@@ -88,8 +88,8 @@ typedef int (*gmem_listener_fn)(uint32_t event, const struct gmem_run *run, void
  * @param free_fn      for opaque, may be NULL
  * @param[out] listener  owned by the caller: gmem_listener_free(); NULL on failure
  * @return 0; -EINVAL, -ENOMEM, -ECANCELED (it refused a part of the replay, and was told of
- *         removes for what it had taken), -EAGAIN (an operation was at work to the last, as the
- *         retry policy says), -EDEADLK (from inside a callback), -EIO (in a child after fork).
+ *         removes for what it had taken), -EAGAIN (an operation was at work, and the retry policy
+ *         said to stop; a deadline of 0 does not), -EDEADLK (from inside a callback), -EIO (in a child after fork).
  *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_listener_new(struct gmem_vm *vm, uint32_t events, uint32_t kinds,

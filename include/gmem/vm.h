@@ -186,8 +186,15 @@ GMEM_API void gmem_vm_config_set_type(struct gmem_vm_config *config, uint32_t ty
  * (gmem_vm_unpin()); other references of the kernel's do not.
  *
  * @param config       NULL: nothing happens, but opaque is freed
- * @param deadline_ns  nanoseconds from an operation's first obstacle on; 0: wait for nothing;
- *                     default a second; UINT64_MAX: until fn says otherwise
+ * Another operation is waited for as long as it takes, for it has a deadline of its own; only a
+ * signal has fn asked then.
+ *
+ * @param deadline_ns  nanoseconds from an operation's first obstacle on; default a second;
+ *                     UINT64_MAX: until fn says otherwise. 0: wait for nothing, and ask nobody.
+ *                     Who meets a pin, a page in use or another operation fails with -EAGAIN at
+ *                     once, and a call that signals interrupt is made again eight times.
+ *                     gmem_listener_new() and gmem_listener_free() wait all the same: they need all
+ *                     addresses, and whoever has some ends by himself.
  * @param fn           NULL, the default, acts as one that answers GMEM_RETRY_AGAIN
  * @param opaque       for fn
  * @param free_fn      for opaque, may be NULL; runs when the configuration and all VMs made with

@@ -95,7 +95,8 @@ static void a_fault_converts_whole_pages(void **state)
 /* Whatever kvm_run holds: nothing is done, nothing written, nothing said. */
 static void expect_not_mine(struct stand *stand, int run_error)
 {
-	static const struct gmem_report nothing = { .stage = GMEM_STAGE_DONE };
+	static const struct gmem_report nothing = { .stage = GMEM_STAGE_DONE,
+						    .operation = GMEM_OPERATION_CONVERT };
 	const uint32_t calls = stand->attribute_calls;
 	const struct sim_kvm_run before = *stand->run[0];
 	struct gmem_report report;

@@ -30,6 +30,7 @@ struct scene {
 	uint32_t asked;
 	struct gmem_report seen; /* the last */
 	struct gmem_pin held;
+	struct gmem_listener *other;
 };
 
 /* cmocka's assertions are for the first thread alone. */
@@ -218,6 +219,129 @@ static void expect_again(struct scene *scene, const struct waiter *waiter)
 		fail_msg("%s, %s: %d instead of -EAGAIN", scene->rig.mode->name, waiter->name, rc);
 }
 
+/* Only a listener waits: it needs all addresses at once. */
+static void a_deadline_of_0_waits_for_nobody(void **state)
+{
+	struct scene scene;
+	size_t i;
+
+	open_scene(&scene, *state, 0);
+	hold_begin(&scene);
+	for (i = 0; i < WAITERS; i++) {
+		if (waiters[i].run == listen)
+			continue;
+		rig_forget_calls(&scene.rig);
+		expect_again(&scene, &waiters[i]);
+		assert_int_equal(logs_count(scene.rig.logs), 1);
+		assert_int_equal(scene.rig.wait_calls, 0);
+	}
+	hold_end(&scene);
+	for (i = 0; i < WAITERS; i++) {
+		if (waiters[i].operation == GMEM_OPERATION_DISCARD)
+			assert_int_equal(waiters[i].run(&scene), 0);
+	}
+	assert_int_equal(scene.asked, 0);
+	close_scene(&scene);
+}
+
+static void a_deadline_of_0_waits_for_no_pin(void **state)
+{
+	struct scene scene;
+
+	open_scene(&scene, *state, 0);
+	assert_int_equal(gmem_vm_pin(scene.rig.vm, at(&scene, 13), 1, 0, &scene.held), 0);
+	rig_forget_calls(&scene.rig);
+	assert_int_equal(convert(&scene), -EAGAIN);
+	assert_int_equal(discard(&scene), -EAGAIN);
+	assert_int_equal(unmap(&scene), -EAGAIN);
+	assert_int_equal(scene.rig.futex_calls, 0);
+	assert_int_equal(scene.asked, 0);
+	gmem_vm_unpin(scene.rig.vm, &scene.held);
+	close_scene(&scene);
+}
+
+static void *listen_in_thread(void *opaque)
+{
+	struct scene *scene = opaque;
+
+	return (void *)(intptr_t)gmem_listener_new(scene->rig.vm, GMEM_LISTEN_ALL, GMEM_LISTEN_RAM,
+						   0, hear_nothing, NULL, NULL, &scene->other);
+}
+
+static void a_listener_waits_whatever_the_deadline(void **state)
+{
+	struct scene scene;
+	pthread_t thread;
+	void *result;
+
+	open_scene(&scene, *state, 0);
+	hold_begin(&scene);
+	atomic_store(&scene.rig.futex_calls, 0);
+	assert_int_equal(pthread_create(&thread, NULL, listen_in_thread, &scene), 0);
+	while (!atomic_load(&scene.rig.futex_calls))
+		sched_yield();
+	hold_end(&scene);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_null(result);
+	assert_int_equal(gmem_listener_free(scene.other), 0);
+	close_scene(&scene);
+}
+
+/* Two runs, of which each call gets so many signals. */
+static int convert_with_signals(struct scene *scene, uint32_t flags, unsigned int signals,
+				struct gmem_report *report)
+{
+	const uint64_t page = scene->rig.page;
+	const struct gmem_range ranges[] = {
+		{ at(scene, 0), 4 * page },
+		{ at(scene, 8), 4 * page },
+	};
+	unsigned int i;
+
+	for (i = 1; i <= 2 * signals + 1; i++) {
+		if (i != signals + 1)
+			rig_fail_call(&scene->rig, i, -EINTR);
+	}
+	rig_forget_calls(&scene->rig);
+	return gmem_vm_convert_ranges(scene->rig.vm, ranges, 2, GMEM_PRIVATE,
+				      flags | GMEM_CONVERT_KEEP, report);
+}
+
+#define REPEATS 8u /* of a call that is interrupted, by who waits for nothing */
+
+/* A signal that waits to be handled is, when the call returns: that takes no waiting. */
+static void signals_are_got_over(struct scene *scene, uint32_t flags)
+{
+	struct gmem_report report;
+
+	assert_int_equal(convert_with_signals(scene, flags, REPEATS, &report), 0);
+	assert_int_equal(report.ioctls, 2 * (REPEATS + 1));
+	assert_int_equal(report.retries, 2 * REPEATS);
+	assert_int_equal(rig_convert_keeping(&scene->rig, FIRST, PAGES, GMEM_SHARED, 0, NULL), 0);
+	assert_int_equal(convert_with_signals(scene, flags, REPEATS + 1, &report), -EAGAIN);
+	assert_int_equal(report.ioctls, REPEATS + 1);
+	assert_int_equal(report.retries, REPEATS + 1);
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_SIGNAL);
+	assert_int_equal(report.kernel_error, -EINTR);
+	assert_int_equal(scene->rig.wait_calls, 0);
+	assert_int_equal(scene->asked, 0);
+	assert_int_equal(gmem_sim_clear_failures(scene->rig.sim), REPEATS + 1);
+}
+
+static void who_waits_for_nothing_gets_over_signals(void **state)
+{
+	struct scene scene;
+
+	open_scene(&scene, *state, 0);
+	signals_are_got_over(&scene, 0);
+	close_scene(&scene);
+	/* Whatever the deadline. */
+	open_scene(&scene, *state, UINT64_MAX);
+	scene.answer = GMEM_RETRY_STOP;
+	signals_are_got_over(&scene, GMEM_CONVERT_NOWAIT);
+	close_scene(&scene);
+}
+
 static void fail_clock(struct scene *scene)
 {
 	assert_int_equal(gmem_sim_fail(scene->rig.sim, GMEM_SYS_CLOCK_GETTIME, 0, 0, -EPERM, 0), 0);
@@ -315,7 +439,7 @@ static void a_flush_says_for_which_part(void **state)
 	atomic_store(&scene.rig.futex_error, -EINTR);
 	for (k = 0; k < STOPS; k++) {
 		scene.answer = stops[k];
-		assert_int_equal(gmem_vm_flush(scene.rig.vm), -EAGAIN);
+		assert_int_equal(gmem_vm_flush(scene.rig.vm, 0, NULL), -EAGAIN);
 		assert_int_equal(scene.asked, 1);
 		assert_int_equal(scene.seen.operation, GMEM_OPERATION_FLUSH);
 		assert_int_equal(scene.seen.obstacle, GMEM_OBSTACLE_OPERATION);
@@ -668,6 +792,10 @@ int main(void)
 		RIG_CASE(what_is_taken_back_is_not_passed_over, SMALL_PAGES),
 		RIG_CASE(the_first_obstacle_is_reported, PER_FILE),
 		RIG_CASE(what_is_over_is_not_reported, IN_ALL_MODES),
+		RIG_CASE(a_deadline_of_0_waits_for_nobody, IN_ALL_MODES),
+		RIG_CASE(a_deadline_of_0_waits_for_no_pin, IN_ALL_MODES),
+		RIG_CASE(a_listener_waits_whatever_the_deadline, IN_ALL_MODES),
+		RIG_CASE(who_waits_for_nothing_gets_over_signals, IN_ALL_MODES),
 		RIG_CASE(without_a_clock_nobody_waits_for_others, IN_ALL_MODES),
 		RIG_CASE(without_a_clock_nobody_waits_for_pins, IN_ALL_MODES),
 		RIG_CASE(without_a_clock_a_signal_ends_it, IN_ALL_MODES),

@@ -136,7 +136,8 @@ static void a_deadline_of_0_waits_for_nothing(void **unused)
 
 	open_scene(&scene, 0, false);
 	assert_int_equal(page(&scene), VERDICT_STOP);
-	assert_int_equal(gmem_wait_interrupted(&scene.wait), VERDICT_STOP);
+	assert_int_equal(gmem_wait_interrupted(&scene.wait, 8), VERDICT_AGAIN);
+	assert_int_equal(gmem_wait_interrupted(&scene.wait, 9), VERDICT_STOP);
 	assert_int_equal(scene.asked, 0);
 	assert_int_equal(scene.bare.nap_count, 0);
 	bare_close(&scene.bare);
@@ -151,6 +152,8 @@ static void who_never_waits_makes_no_call(void **unused)
 	assert_int_equal(page(&scene), VERDICT_STOP);
 	assert_int_equal(gmem_wait_for_page(&scene.wait, &word, 3), VERDICT_STOP);
 	assert_int_equal(gmem_wait_for_turn(&scene.wait, &word, 3), VERDICT_STOP);
+	assert_int_equal(gmem_wait_interrupted(&scene.wait, 8), VERDICT_AGAIN);
+	assert_int_equal(gmem_wait_interrupted(&scene.wait, 9), VERDICT_STOP);
 	assert_int_equal(scene.asked, 0);
 	assert_int_equal(scene.bare.nap_count, 0);
 	assert_int_equal(scene.bare.clock_calls, 0);
@@ -210,7 +213,7 @@ static void the_callback_decides_about_a_page(void **unused)
 		assert_int_equal(page(&scene), answers[i].verdict);
 		assert_int_equal(scene.wait.later, answers[i].later);
 		scene.wait.later = false;
-		assert_int_equal(gmem_wait_interrupted(&scene.wait), answers[i].verdict);
+		assert_int_equal(gmem_wait_interrupted(&scene.wait, 1), answers[i].verdict);
 		assert_int_equal(scene.wait.later, answers[i].later);
 		assert_int_equal(scene.asked, 2);
 		bare_close(&scene.bare);
@@ -305,14 +308,14 @@ static void an_interrupted_call_sleeps_no_time(void **unused)
 	struct scene scene;
 
 	open_scene(&scene, MS, false);
-	assert_int_equal(gmem_wait_interrupted(&scene.wait), VERDICT_AGAIN);
+	assert_int_equal(gmem_wait_interrupted(&scene.wait, 1), VERDICT_AGAIN);
 	assert_int_equal(scene.asked, 1);
 	assert_int_equal(scene.bare.nap_count, 0);
 	scene.bare.now += MS - 1;
-	assert_int_equal(gmem_wait_interrupted(&scene.wait), VERDICT_AGAIN);
+	assert_int_equal(gmem_wait_interrupted(&scene.wait, 1), VERDICT_AGAIN);
 	assert_int_equal(scene.told.waited_ns, MS - 1);
 	scene.bare.now += 1;
-	assert_int_equal(gmem_wait_interrupted(&scene.wait), VERDICT_STOP);
+	assert_int_equal(gmem_wait_interrupted(&scene.wait, 1), VERDICT_STOP);
 	assert_int_equal(scene.asked, 2);
 	bare_close(&scene.bare);
 }
@@ -326,7 +329,7 @@ static void a_clock_that_fails_stops(void **unused)
 	scene.bare.clock_error = -EPERM;
 	assert_int_equal(page(&scene), VERDICT_STOP);
 	expect_one_message(scene.bare.logs, GMEM_LOG_WARNING, "VM descriptor 77", "clock", "EPERM");
-	assert_int_equal(gmem_wait_interrupted(&scene.wait), VERDICT_STOP);
+	assert_int_equal(gmem_wait_interrupted(&scene.wait, 1), VERDICT_STOP);
 	assert_int_equal(gmem_wait_for_turn(&scene.wait, &word, 3), VERDICT_STOP);
 	/* It was said, and a guest can have it come to this without end. */
 	expect_no_message(scene.bare.logs);
