@@ -255,6 +255,26 @@ static int handle(struct exit *exit, int run_error)
 	return GMEM_EXIT_NOT_MINE;
 }
 
+static int check_arguments(const struct exit *exit, int run_error)
+{
+	struct gmem_vm *vm = exit->vm;
+
+	if (!exit->run) {
+		log_error(vm->ctx, "gmem_vm_handle_exit: kvm_run is NULL, it must be an address");
+		return -EINVAL;
+	}
+	if (run_error >= 0)
+		return 0;
+	/* With each of the guest's exits anew. */
+	if (gmem_exit_guard_may_log(vm))
+		log_error(
+			vm->ctx,
+			"gmem_vm_handle_exit: run_error is %d; it must be 0, or the positive errno "
+			"that KVM_RUN set",
+			run_error);
+	return -EINVAL;
+}
+
 int gmem_vm_handle_exit(struct gmem_vm *vm, int vcpu_fd, void *kvm_run, int run_error,
 			struct gmem_report *report)
 {
@@ -266,10 +286,8 @@ int gmem_vm_handle_exit(struct gmem_vm *vm, int vcpu_fd, void *kvm_run, int run_
 	};
 	int rc = gmem_vm_check(vm, "gmem_vm_handle_exit");
 
-	if (!rc && !kvm_run) {
-		log_error(vm->ctx, "gmem_vm_handle_exit: kvm_run is NULL, it must be an address");
-		rc = -EINVAL;
-	}
+	if (!rc)
+		rc = check_arguments(&exit, run_error);
 	rc = rc ? refuse(&exit, rc) : handle(&exit, run_error);
 	if (report)
 		*report = exit.report;
