@@ -31,7 +31,7 @@ static int wait_for_pins_of(struct presence *presence, const struct walk *walk)
 
 static int wait_for_pins(struct presence *presence)
 {
-	struct walk walk = gmem_walk_ram(presence);
+	struct walk walk = gmem_walk_windows(presence);
 	int rc = 0;
 
 	while (!rc && gmem_walk_next(&walk))
@@ -39,15 +39,54 @@ static int wait_for_pins(struct presence *presence)
 	return rc;
 }
 
-/* Frees one side of a part. The first that the kernel refuses is reported; left counts up. */
+/*
+ * Cuts the walk's run, from an address on, where other windows in the range show bytes of it that
+ * were freed there. Returns where the first of these ends, if the run begins with them.
+ */
+static uint64_t cut_by_earlier(const struct presence *presence, struct walk *walk, uint64_t gpa)
+{
+	struct walk earlier = gmem_walk_ram(presence);
+	uint64_t offset = walk_offset(walk, gpa), from, to;
+
+	while (gmem_walk_next(&earlier) && earlier.part.gpa < walk->part.gpa) {
+		from = walk_offset(&earlier, earlier.part.gpa);
+		to = from + earlier.part.size;
+		if (earlier.view.region != walk->view.region || to <= offset)
+			continue;
+		if (from <= offset)
+			return gpa + (to - offset);
+		if (from - offset < walk->run.size)
+			walk->run.size = from - offset;
+	}
+	return gpa;
+}
+
+/* The part's next run of bytes that no earlier window in the range has shown. */
+static bool next_unseen(const struct presence *presence, struct walk *walk)
+{
+	uint64_t end = walk->part.gpa + walk->part.size;
+	uint64_t gpa = walk->run.gpa + walk->run.size, next = gpa;
+
+	do {
+		gpa = next;
+		if (gpa >= end)
+			return false;
+		walk->run = (struct gmem_range){ .gpa = gpa, .size = end - gpa };
+		if (presence->windows.count)
+			next = cut_by_earlier(presence, walk, gpa);
+	} while (next != gpa);
+	return true;
+}
+
+/* Frees one side of a run. The first that the kernel refuses is reported; left counts up. */
 static void free_side(struct presence *presence, const struct walk *walk, bool private_side,
 		      uint64_t *left)
 {
-	const struct gmem_range *part = &walk->part;
+	const struct gmem_range *run = &walk->run;
 	const struct discard discard = {
 		.region = walk->view.region,
-		.offset = walk_offset(walk, part->gpa),
-		.size = part->size,
+		.offset = walk_offset(walk, run->gpa),
+		.size = run->size,
 		.private_side = private_side,
 	};
 	uint64_t freed;
@@ -59,10 +98,20 @@ static void free_side(struct presence *presence, const struct walk *walk, bool p
 	if (!rc)
 		return;
 	if (!*left) {
-		gmem_presence_report_place(presence, &walk->view, part->gpa, part->size);
+		gmem_presence_report_place(presence, &walk->view, run->gpa, run->size);
 		presence->report.kernel_error = rc;
 	}
-	*left += part->size;
+	*left += run->size;
+}
+
+static void free_run(struct presence *presence, const struct walk *walk, uint64_t *left)
+{
+	uint32_t backing = walk->view.region->config.backing;
+
+	if (backing != GMEM_BACKING_GUEST_MEMFD)
+		free_side(presence, walk, false, left);
+	if (backing != GMEM_BACKING_PLAIN)
+		free_side(presence, walk, true, left);
 }
 
 static int free_failed(const struct presence *presence, uint64_t left)
@@ -78,18 +127,15 @@ static int free_failed(const struct presence *presence, uint64_t left)
 	return -EIO;
 }
 
+/* Once, whatever addresses the range has of it. */
 static int free_parts(struct presence *presence)
 {
 	struct walk walk = gmem_walk_ram(presence);
 	uint64_t left = 0;
 
 	while (gmem_walk_next(&walk)) {
-		uint32_t backing = walk.view.region->config.backing;
-
-		if (backing != GMEM_BACKING_GUEST_MEMFD)
-			free_side(presence, &walk, false, &left);
-		if (backing != GMEM_BACKING_PLAIN)
-			free_side(presence, &walk, true, &left);
+		while (next_unseen(presence, &walk))
+			free_run(presence, &walk, &left);
 	}
 	return left ? free_failed(presence, left) : 0;
 }
@@ -130,7 +176,7 @@ static int discard_claimed(struct presence *presence, uint32_t flags)
 	if (rc)
 		return rc;
 	presence->report.stage = GMEM_STAGE_PREPARE;
-	rc = gmem_presence_tell(presence, &presence->range, GMEM_EVENT_REMOVE);
+	rc = gmem_presence_tell(presence, NULL, GMEM_EVENT_REMOVE);
 	if (rc)
 		return rc;
 	presence->report.stage = GMEM_STAGE_COMMIT;
@@ -142,7 +188,7 @@ static int discard_claimed(struct presence *presence, uint32_t flags)
 			set_absent(presence);
 	}
 	/* Of what is absent nobody is told. */
-	gmem_presence_tell_anyway(presence, &presence->range, GMEM_EVENT_ADD);
+	gmem_presence_tell_anyway(presence, GMEM_EVENT_ADD);
 	return rc;
 }
 

@@ -289,6 +289,35 @@ static int assign_slot(const struct edit *edit, struct section *section)
 	return 0;
 }
 
+/* Whether some byte that a section is to show has another address in a list. */
+static bool is_shown_elsewhere(const struct section_list *list, const struct section *section)
+{
+	uint32_t i;
+
+	/* Address space 0 comes first. */
+	for (i = 0; i < list->count && !list->items[i].address_space; i++) {
+		const struct section *other = &list->items[i];
+
+		if (other->region == section->region &&
+		    other->gpa - other->offset != section->gpa - section->offset &&
+		    ranges_overlap(other->offset, other->size, section->offset, section->size))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Before readers see the section: windows.h. Where it had its bytes from counts too, for there they
+ * may stay, or come back, when the kernel fails half-way.
+ */
+static void note_windows(const struct edit *edit, const struct section *section)
+{
+	if (section->address_space || section_is_reserved(section))
+		return;
+	if (is_shown_elsewhere(edit->next, section) || is_shown_elsewhere(edit->before, section))
+		atomic_store_explicit(&section->region->shown_twice, true, memory_order_relaxed);
+}
+
 static int add_section(const struct edit *edit)
 {
 	struct section section = section_of(edit->step);
@@ -300,9 +329,11 @@ static int add_section(const struct edit *edit)
 		rc = refuse(edit, -ENOSPC, "this VM has %u sections already", edit->next->count);
 	if (!rc)
 		rc = assign_slot(edit, &section);
-	if (!rc)
-		gmem_section_list_insert(edit->next, &section);
-	return rc;
+	if (rc)
+		return rc;
+	note_windows(edit, &section);
+	gmem_section_list_insert(edit->next, &section);
+	return 0;
 }
 
 static int do_map(const struct edit *edit)

@@ -6,14 +6,13 @@
 #include <gmem/convert.h>
 
 /* Memory is there again before listeners hear of it; what one refuses is not. */
-static int populate_run(struct presence *presence, const struct walk *walk,
-			const struct gmem_range *absent)
+static int populate_run(struct presence *presence, const struct walk *walk)
 {
-	uint64_t changed = gmem_walk_set_absent(walk, absent, false);
-	int rc = gmem_presence_tell(presence, absent, GMEM_EVENT_ADD);
+	uint64_t changed = gmem_walk_set_absent(walk, &walk->run, false);
+	int rc = gmem_presence_tell(presence, walk, GMEM_EVENT_ADD);
 
 	if (rc) {
-		(void)gmem_walk_set_absent(walk, absent, true);
+		(void)gmem_walk_set_absent(walk, &walk->run, true);
 		presence->report.restored += changed;
 	} else {
 		presence->report.converted += changed;
@@ -28,10 +27,8 @@ static int populate_claimed(struct presence *presence)
 
 	presence->report.stage = GMEM_STAGE_FINISH;
 	while (!rc && gmem_walk_next(&walk)) {
-		struct gmem_range absent = { .gpa = walk.part.gpa };
-
-		while (!rc && gmem_walk_next_run(&walk, GMEM_ABSENT, &absent))
-			rc = populate_run(presence, &walk, &absent);
+		while (!rc && gmem_walk_next_run(&walk, GMEM_ABSENT))
+			rc = populate_run(presence, &walk);
 	}
 	return rc;
 }

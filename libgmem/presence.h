@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An operation on whether memory is there: a discard, or a populate, which undoes it. It claims its
- * addresses, tells listeners, and writes down what it did and what stopped it.
+ * An operation on whether memory is there: a discard, or a populate, which undoes it. It claims all
+ * addresses of the memory (windows.h), tells listeners, and writes down what it did and what stopped
+ * it.
  */
 #ifndef GMEM_PRESENCE_H
 #define GMEM_PRESENCE_H
 
 #include "claim.h"
 #include "layout_table.h"
+#include "range_list.h"
 
 #include <gmem/listener.h>
 
@@ -18,6 +20,9 @@ struct presence {
 	struct gmem_report report;
 	struct wait wait;
 	struct claim claim;
+	struct range_list claimed; /* empty: the range alone */
+	/* All addresses of what the operation is about. Empty: in the range, and each has one. */
+	struct range_list windows;
 	bool heard; /* listeners are to be told */
 };
 
@@ -29,7 +34,10 @@ void gmem_presence_init(struct presence *presence, struct gmem_vm *vm, const cha
 int gmem_presence_check_flags(const struct gmem_vm *vm, const char *function, uint32_t flags,
 			      uint32_t allowed, const char *prefix);
 
-/* Judges the range, and claims it. 0; -EINVAL, -EAGAIN, -EDEADLK, with its message. */
+/*
+ * Judges the range, and claims it, with all other addresses of the memory there. 0; -EINVAL,
+ * -EAGAIN, -EDEADLK, -ENOMEM, with its message.
+ */
 int gmem_presence_begin(struct presence *presence, bool never_waits);
 void gmem_presence_end(struct presence *presence);
 
@@ -46,19 +54,25 @@ void gmem_presence_report_place(struct presence *presence, const struct section_
 /* A walk over the parts of sections that an operation is about, in ascending order. */
 struct walk {
 	const struct presence *presence;
-	uint64_t gpa; /* from here on */
-	uint64_t end;
-	/* What it has come to. */
+	const struct gmem_range *ranges; /* what is left of them */
+	uint64_t count;
+	uint64_t gpa;    /* from here on */
+	bool every_kind; /* else only memory that the guest can write */
+	/* What it has come to: a part of a section, and a run of that. */
 	struct section_view view;
 	struct gmem_range part;
+	struct gmem_range run;
 };
 
 /* Of what can be freed in the range: memory that the guest can write. */
 struct walk gmem_walk_ram(const struct presence *presence);
-bool gmem_walk_next(struct walk *walk);
+/* The same, with all other addresses that it has, where it may be of another kind. */
+struct walk gmem_walk_windows(const struct presence *presence);
 
-/* The next run of a walk's part in one state, GMEM_*, above the run; false when there is none. */
-bool gmem_walk_next_run(const struct walk *walk, uint32_t state, struct gmem_range *run);
+/* The next part, with an empty run at its start; false when there is none. */
+bool gmem_walk_next(struct walk *walk);
+/* The part's next run in one state, GMEM_*; false when there is none. */
+bool gmem_walk_next_run(struct walk *walk, uint32_t state);
 
 /* Of an address of the walk's part, in its region. */
 static inline uint64_t walk_offset(const struct walk *walk, uint64_t gpa)
@@ -66,16 +80,15 @@ static inline uint64_t walk_offset(const struct walk *walk, uint64_t gpa)
 	return walk->view.offset + (gpa - walk->view.gpa);
 }
 
-/* Notes a part of a walk's part as absent or not. Returns the bytes of which that was not so. */
-uint64_t gmem_walk_set_absent(const struct walk *walk, const struct gmem_range *part, bool absent);
+/* Notes a range of the walk's part as absent or not. Returns the bytes of which that was not so. */
+uint64_t gmem_walk_set_absent(const struct walk *walk, const struct gmem_range *range, bool absent);
 
 /*
- * Tells listeners of what is shared in a range of the operation's. 0, or -ECANCELED and where it
- * was: then all has been told back.
+ * Tells listeners of what is shared of a walk's run, or with NULL of all that the operation is
+ * about: at all addresses. 0, or -ECANCELED, and the report says where: then all has been told back.
  */
-int gmem_presence_tell(struct presence *presence, const struct gmem_range *range, uint32_t event);
-/* The same, but nobody is asked. */
-void gmem_presence_tell_anyway(struct presence *presence, const struct gmem_range *range,
-			       uint32_t event);
+int gmem_presence_tell(struct presence *presence, const struct walk *walk, uint32_t event);
+/* The same, of all, but nobody is asked. */
+void gmem_presence_tell_anyway(struct presence *presence, uint32_t event);
 
 #endif /* GMEM_PRESENCE_H */

@@ -230,6 +230,7 @@ static struct gmem_region *region_create(struct gmem_vm *vm, uint64_t size,
 	if (!region)
 		return NULL;
 	atomic_init(&region->references, 1);
+	atomic_init(&region->shown_twice, false);
 	region->vm = gmem_vm_get(vm);
 	region->config = *config;
 	region->size = size;

@@ -50,6 +50,8 @@ struct gmem_region {
 	/* NULL: no page can ever be private, nor has any been absent. */
 	_Atomic(struct shadow *) shadow;
 	bool can_be_private;
+	/* Some page has, or had, two addresses in address space 0: windows.h. Never unset. */
+	_Atomic bool shown_twice;
 };
 
 struct gmem_region *gmem_region_get(struct gmem_region *region);

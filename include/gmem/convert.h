@@ -142,8 +142,12 @@ GMEM_API int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range 
  * guest_memfd's mapping frees nothing or private pages too, and on a split region one side only.)
  * Pinned pages are waited for, as the retry policy says. Listeners are told remove before and add
  * after. Read-only memory, device memory and holes are passed over, and so are huge pages of
- * hugetlb memory that the range does not cover. What has been mapped a second time is freed there
- * too.
+ * hugetlb memory that the range does not cover.
+ *
+ * Memory that is mapped more than once (gmem_vm_map() of plain memory, gmem_vm_map_alias()) is
+ * gone at all its addresses in address space 0, of whatever kind they are: listeners are told of
+ * each of them, the pins of each are waited for, and so are operations at work on any; it is freed
+ * once. Only for such memory is a list allocated, before anything is touched.
  *
  * With GMEM_DISCARD_ABSENT nobody is to use the memory any more: listeners are not told add, and
  * gmem/access.h and conversions refuse it with -EACCES; questions answer GMEM_ABSENT. A guest that
@@ -154,19 +158,19 @@ GMEM_API int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range 
  * behind them or not, of both sides; converted those that were not absent before. On failure its
  * gpa, size, tag and offset are those of what is in the way: a pin, what a listener refused, what
  * could not be noted as absent, or the first that the kernel would not free, and kernel_error is
- * what that gave.
+ * what that gave. They may be at another address of the memory than the range has.
  *
  * @param vm           not NULL
  * @param gpa, size    in bytes, page-aligned; size not 0
  * @param flags        GMEM_DISCARD_*
  * @param[out] report  NULL or what happened
  * @return 0; -EINVAL (gpa, size, flags), -EAGAIN (a page was pinned, or another operation at work,
- *         to the last), -ECANCELED (a listener refused), -ENOMEM (nowhere to note absent pages),
- *         -EDEADLK (from inside a callback of an operation on this VM), -EIO (the kernel would not
- *         free a part, or in a child after fork). But for the kernel's failure nothing is freed
- *         then, and nothing absent; after that one the rest is freed, and all of it absent where
- *         asked for. What is wrong with addresses, and -EAGAIN, is logged at level debug.
- *         Threads: any. Since: 0.1
+ *         to the last), -ECANCELED (a listener refused), -ENOMEM (nowhere to note absent pages, or
+ *         for the list of addresses), -EDEADLK (from inside a callback of an operation on this
+ *         VM), -EIO (the kernel would not free a part, or in a child after fork). But for the
+ *         kernel's failure nothing is freed then, and nothing absent; after that one the rest is
+ *         freed, and all of it absent where asked for. What is wrong with addresses, and -EAGAIN,
+ *         is logged at level debug. Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_discard(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags,
 			     struct gmem_report *report);
@@ -178,6 +182,10 @@ GMEM_API int gmem_vm_discard(struct gmem_vm *vm, uint64_t gpa, uint64_t size, ui
  * that it refused is plugged in, the rest is absent still. What is not absent, and all that a
  * discard passes over, is passed over. No memory is given to it: gmem_region_prefault() does that.
  *
+ * Memory that is mapped more than once is there again at all its addresses, as in
+ * gmem_vm_discard(): listeners are told of a run of absent pages at each of them, in ascending
+ * order, and then of the next run; one that refuses the run at any address refuses it.
+ *
  * The report's converted counts the bytes that are not absent any more; restored those of the run
  * that a listener refused, where gpa, size, tag and offset say what that was.
  *
@@ -186,9 +194,10 @@ GMEM_API int gmem_vm_discard(struct gmem_vm *vm, uint64_t gpa, uint64_t size, ui
  * @param flags        GMEM_POPULATE_NOWAIT or 0
  * @param[out] report  NULL or what happened
  * @return 0; -EINVAL (gpa, size, flags), -EAGAIN (another operation was at work to the last),
- *         -ECANCELED (a listener refused), -EDEADLK (from inside a callback of an operation on this
- *         VM), -EIO (in a child after fork). What is wrong with addresses, and -EAGAIN, is logged
- *         at level debug. Threads: any. Since: 0.1
+ *         -ECANCELED (a listener refused), -ENOMEM (for the list of addresses: nothing is touched),
+ *         -EDEADLK (from inside a callback of an operation on this VM), -EIO (in a child after
+ *         fork). What is wrong with addresses, and -EAGAIN, is logged at level debug.
+ *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_populate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags,
 			      struct gmem_report *report);
