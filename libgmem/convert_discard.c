@@ -24,12 +24,17 @@ static bool discard_part(struct conversion *conversion, const struct section_vie
 		.size = size,
 		.private_side = conversion->plan.to == GMEM_SHARED,
 	};
+	uint64_t freed;
+	bool full;
 
-	if (!(conversion->flags & GMEM_CONVERT_KEEP) && is_to_be_freed(conversion, view))
-		return gmem_discard_later(conversion->vm, &discard);
-	/* What was put off was of the side that is seen now, or is to be kept now. */
-	gmem_discard_cancel(conversion->vm, &discard);
-	return false;
+	if (conversion->flags & GMEM_CONVERT_KEEP || !is_to_be_freed(conversion, view)) {
+		/* What was put off was of the side that is seen now, or is to be kept now. */
+		gmem_discard_cancel(conversion->vm, &discard);
+		return false;
+	}
+	full = gmem_discard_later(conversion->vm, &discard, &freed);
+	conversion->report.freed += freed;
+	return full;
 }
 
 static bool discard_run(struct conversion *conversion, const struct plan_run *run)

@@ -83,20 +83,21 @@ static bool reserve(struct gmem_vm *vm, uint64_t bytes)
 	return true;
 }
 
-bool gmem_discard_later(struct gmem_vm *vm, const struct discard *discard)
+bool gmem_discard_later(struct gmem_vm *vm, const struct discard *discard, uint64_t *freed)
 {
 	struct state *pending = pending_of(discard->region);
 	unsigned int shift = vm->caps.page_shift;
 
+	*freed = 0;
 	if (!pending) {
-		gmem_discard_now(vm, discard, NULL);
+		gmem_discard_now(vm, discard, freed);
 		return false;
 	}
 	if (reserve(vm, bytes_to_add(vm, pending, discard))) {
 		gmem_state_set(pending, discard->offset >> shift, discard->size >> shift, true);
 		return false;
 	}
-	gmem_discard_now(vm, discard, NULL);
+	gmem_discard_now(vm, discard, freed);
 	gmem_discard_cancel(vm, discard);
 	return true;
 }

@@ -30,10 +30,10 @@ struct discard {
 int gmem_discard_now(struct gmem_vm *vm, const struct discard *discard, uint64_t *freed);
 
 /*
- * Of the pages that the caller has claimed, whose other side is seen now. Frees it, or puts it off.
- * True: enough has been put off, gmem_discard_flush() it.
+ * Of the pages that the caller has claimed, whose other side is seen now. Frees it, or puts it off;
+ * *freed is how many bytes now. True: enough has been put off, gmem_discard_flush() it.
  */
-bool gmem_discard_later(struct gmem_vm *vm, const struct discard *discard);
+bool gmem_discard_later(struct gmem_vm *vm, const struct discard *discard, uint64_t *freed);
 
 /* Neither side of these pages, which the caller has claimed, waits to be freed any more. */
 void gmem_discard_cancel(struct gmem_vm *vm, const struct discard *discard);

@@ -218,8 +218,7 @@ static int flush(struct gmem_vm *vm, bool never_waits, struct gmem_report *repor
 	int rc;
 
 	report->stage = GMEM_STAGE_PREPARE;
-	wait_init(&wait, vm, report, GMEM_OPERATION_FLUSH,
-		  never_waits || !vm->config.deadline_ns);
+	wait_init(&wait, vm, report, GMEM_OPERATION_FLUSH, never_waits || !vm->config.deadline_ns);
 	/* Also where nothing waits to be freed. */
 	rc = gmem_claim_is_mine(vm) ? -EDEADLK : gmem_discard_flush(vm, &wait);
 	/* What the kernel refused was said where it did. */

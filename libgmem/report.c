@@ -62,12 +62,13 @@ static const char *obstacle_name(uint32_t obstacle)
 
 static int format_success(const struct gmem_report *report, char *buf, size_t size)
 {
-	return snprintf(buf, size,
-			"%s done: %#llx bytes converted, %#llx freed, %u ioctls, %u retries, %llu ns "
-			"waited",
-			operation_name(report->operation), (unsigned long long)report->converted,
-			(unsigned long long)report->freed,
-			report->ioctls, report->retries, (unsigned long long)report->waited_ns);
+	return snprintf(
+		buf, size,
+		"%s done: %#llx bytes converted, %#llx freed, %u ioctls, %u retries, %llu ns "
+		"waited",
+		operation_name(report->operation), (unsigned long long)report->converted,
+		(unsigned long long)report->freed, report->ioctls, report->retries,
+		(unsigned long long)report->waited_ns);
 }
 
 static int format_failure(const struct gmem_report *report, char *buf, size_t size)

@@ -79,8 +79,9 @@ extern "C" {
  *
  * A split region's pages have two places, of which one is no longer seen. Its memory is freed after
  * the change, in as few calls as possible, or later (gmem_vm_config_set_discard_limit()), unless
- * there is GMEM_CONVERT_KEEP; if that fails a warning is logged, and memory stays held twice. What
- * is freed reads as zeros when it is seen again, where conversion keeps contents at all.
+ * there is GMEM_CONVERT_KEEP; if that fails a warning is logged, and memory stays held twice. The
+ * report's freed counts what was freed before this returns, but for what had been put off earlier.
+ * What is freed reads as zeros when it is seen again, where conversion keeps contents at all.
  *
  * Takes one system call for each run of addresses that is one to the kernel, as long as it can be:
  * under per-VM tracking over all sections that follow each other, in place over what follows each

@@ -68,7 +68,7 @@ struct gmem_report {
 	uint32_t ioctls;      /**< attribute calls made */
 	uint32_t retries;     /**< of these, answered EAGAIN or EINTR: repeated, or given up */
 	uint32_t skipped;     /**< pages in use that were passed over, GMEM_RETRY_SKIP */
-	uint64_t freed;       /**< bytes of memory given back to the host: discards, flushes */
+	uint64_t freed;       /**< bytes given back to the host; not what is put off until later */
 	uint32_t obstacle;  /**< GMEM_OBSTACLE_*: what is waited for, or was to the last */
 	uint32_t operation; /**< GMEM_OPERATION_* */
 	uint64_t reserved[5];

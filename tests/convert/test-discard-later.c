@@ -265,8 +265,10 @@ static void there_is_room_for_every_page_or_no_region(void **state)
 static void put_off(struct stage *stage, struct gmem_region *region, uint64_t pages)
 {
 	const struct discard discard = { .region = region, .size = pages * PAGE };
+	uint64_t freed;
 
-	assert_false(gmem_discard_later(stage->rig.vm, &discard));
+	assert_false(gmem_discard_later(stage->rig.vm, &discard, &freed));
+	assert_int_equal(freed, 0);
 	assert_int_equal(pages_held(stage), pages);
 }
 
@@ -303,18 +305,20 @@ static void what_is_too_much_is_freed_at_once(void **state)
 	struct gmem_region *region;
 	struct discard discard;
 	struct stage stage;
+	uint64_t freed;
 
 	stage_open(&stage, *state, 12 * PAGE);
 	assert_int_equal(new_split_region(&stage, &region), 0);
 	put_off(&stage, region, 10);
 	discard = (struct discard){ .region = region, .offset = 8 * PAGE, .size = 5 * PAGE };
 	stage.freed_count = 0;
-	assert_true(gmem_discard_later(stage.rig.vm, &discard));
+	assert_true(gmem_discard_later(stage.rig.vm, &discard, &freed));
+	assert_int_equal(freed, 5 * PAGE);
 	assert_int_equal(stage.freed_count, 1);
 	assert_int_equal(stage.freed[0].size, 5 * PAGE);
 	assert_int_equal(pages_held(&stage), 8);
 	discard.size = 4 * PAGE;
-	assert_false(gmem_discard_later(stage.rig.vm, &discard));
+	assert_false(gmem_discard_later(stage.rig.vm, &discard, &freed));
 	assert_int_equal(pages_held(&stage), 12);
 	gmem_region_free(region);
 	stage_close(&stage);

@@ -36,13 +36,20 @@ static int flush(struct rig *rig, uint32_t flags, struct gmem_report *report)
 	return gmem_vm_flush(rig->vm, flags, report);
 }
 
-/* All of it, but for the time, of which only is asked whether there was any. */
+/*
+ * All of it, but for the time, of which only is asked whether there was any, and whose it is and
+ * what was waited for, which test-waits.c has.
+ */
 static void expect_report(const struct gmem_report *report, const struct gmem_report *expected)
 {
 	struct gmem_report wanted = *expected;
 
 	assert_int_equal(report->waited_ns != 0, wanted.waited_ns != 0);
 	wanted.waited_ns = report->waited_ns;
+	assert_int_not_equal(report->operation, 0);
+	wanted.operation = report->operation;
+	assert_int_equal(report->obstacle != GMEM_OBSTACLE_NONE, wanted.error == -EAGAIN);
+	wanted.obstacle = report->obstacle;
 	assert_int_equal(report->error, wanted.error);
 	assert_int_equal(report->stage, wanted.stage);
 	assert_int_equal(report->gpa, wanted.gpa);
@@ -417,11 +424,7 @@ static void an_operation_at_work_is_not_waited_for(void **state)
 	ears.ear[0].inside = NULL;
 	assert_true(beside.tried);
 	assert_int_equal(rig.wait_calls, 0);
-	expected = (struct gmem_report){
-		.error = -EAGAIN,
-		.stage = GMEM_STAGE_PREPARE,
-		.gpa = (FIRST + 4) * rig.page,
-	};
+	expected = obstacle(&rig, -EAGAIN, GMEM_STAGE_PREPARE, FIRST + 4, 4);
 	assert_int_equal(beside.inside.result[0], -EAGAIN);
 	expect_report(&beside.inside.report[0], &expected);
 	assert_int_equal(beside.inside.result[1], -EAGAIN);
@@ -429,6 +432,7 @@ static void an_operation_at_work_is_not_waited_for(void **state)
 	/* A flush frees the rest. */
 	if (sides == 2) {
 		assert_int_equal(beside.inside.result[2], -EAGAIN);
+		expected.size = rig.page;
 		expected.freed = rig.page;
 		expect_report(&beside.inside.report[2], &expected);
 	} else {
@@ -438,6 +442,34 @@ static void an_operation_at_work_is_not_waited_for(void **state)
 	expect_report(&report, &(struct gmem_report){ .stage = GMEM_STAGE_DONE,
 						      .freed = (sides - 1) * 8 * rig.page });
 	ears_close(&ears);
+	rig_close(&rig);
+}
+
+/* The side that is not seen any more, where that is freed at once. */
+static void conversions_count_what_they_free(void **state)
+{
+	struct gmem_vm_config *config = rig_config(*state);
+	struct gmem_report report;
+	struct rig rig;
+
+	open_one(&rig, *state, NULL);
+	assert_int_equal(rig_convert(&rig, FIRST, 8, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(report.freed, 8 * rig.page);
+	assert_int_equal(report.converted, 8 * rig.page);
+	assert_int_equal(rig_convert(&rig, FIRST, 2, GMEM_SHARED, GMEM_CONVERT_KEEP, &report), 0);
+	assert_int_equal(report.freed, 0);
+	/* One that the kernel would not free is not counted. */
+	assert_int_equal(gmem_sim_fail(rig.sim, GMEM_SYS_FALLOCATE, 0, 1, -EPERM, 0), 0);
+	assert_int_equal(rig_convert(&rig, FIRST + 4, 2, GMEM_SHARED, 0, &report), 0);
+	assert_int_equal(report.freed, 0);
+	rig_close(&rig);
+	/* Put off, up to a limit; what is above is freed at once. */
+	gmem_vm_config_set_discard_limit(config, 4 * UINT64_C(4096));
+	open_one(&rig, *state, config);
+	assert_int_equal(rig_convert(&rig, FIRST, 4, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(report.freed, 0);
+	assert_int_equal(rig_convert(&rig, FIRST + 8, 4, GMEM_PRIVATE, 0, &report), 0);
+	assert_int_equal(report.freed, 4 * rig.page);
 	rig_close(&rig);
 }
 
@@ -473,6 +505,7 @@ int main(void)
 		RIG_CASE(a_pin_is_named, SMALL_PAGES),
 		RIG_CASE(pins_of_what_is_passed_over_are_none, SMALL_PAGES),
 		RIG_CASE(an_operation_at_work_is_not_waited_for, SMALL_PAGES),
+		RIG_CASE(conversions_count_what_they_free, SPLIT_SMALL),
 		RIG_CASE(a_flush_names_the_first_refusal, SPLIT_SMALL),
 	};
 

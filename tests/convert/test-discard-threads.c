@@ -265,13 +265,14 @@ static void *reserve(void *opaque)
 					 .offset = work->number * page,
 					 .size = page };
 	struct gmem_vm_stats stats;
+	uint64_t freed;
 	uint32_t i;
 
 	/* Together, or the first is done before the last begins. */
 	while (!atomic_load(work->over))
 		sched_yield();
 	for (i = 0; i < RESERVATIONS; i++) {
-		(void)gmem_discard_later(work->rig->vm, &discard);
+		(void)gmem_discard_later(work->rig->vm, &discard, &freed);
 		must(!gmem_vm_get_stats(work->rig->vm, &stats));
 		must(stats.bytes_held_twice <= page);
 		gmem_discard_cancel(work->rig->vm, &discard);

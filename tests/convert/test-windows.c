@@ -124,6 +124,7 @@ static void expect_success(const struct scene *scene, uint64_t freed, uint64_t c
 {
 	const struct gmem_report expected = {
 		.stage = GMEM_STAGE_DONE,
+		.operation = scene->report.operation,
 		.freed = freed * scene->rig.page,
 		.converted = converted * scene->rig.page,
 	};

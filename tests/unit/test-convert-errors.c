@@ -269,7 +269,7 @@ static void gmem_vm_convert_EAGAIN_while_others_are_at_work(void **unused)
 	assert_int_equal(gmem_vm_convert(guest.vm, AT(0x28), AT(4), GMEM_PRIVATE,
 					 GMEM_CONVERT_NOWAIT, &report),
 			 -EAGAIN);
-	expect_report(&report, -EAGAIN, GMEM_STAGE_PREPARE, AT(0x28));
+	expect_report(&report, -EAGAIN, GMEM_STAGE_PREPARE, AT(0x2a));
 	expect_one_message(guest.world.logs, GMEM_LOG_DEBUG, "another operation is at work");
 	assert_int_equal(gmem_vm_convert(guest.vm, AT(0x28), AT(2), GMEM_PRIVATE,
 					 GMEM_CONVERT_NOWAIT, &report),
