@@ -43,8 +43,16 @@
  *
  * Callbacks get their opaque pointer last. The free function that comes with one is called
  * exactly once, when the library will not use it again, also when the call that hands it over
- * fails. Unless it says otherwise a callback may call what gmem/access.h declares; whatever
- * converts or changes the layout returns -EDEADLK there.
+ * fails.
+ *
+ * What a callback may call. An operation on a VM is what converts, frees or plugs in memory,
+ * changes the layout, or makes or frees a listener. A callback that it makes (gmem_retry_fn,
+ * gmem_listener_fn, gmem_pause_fn, gmem_resume_fn) may call what gmem/access.h declares; what would
+ * be another operation on this VM returns -EDEADLK, and so does GMEM_ACCESS_WAIT where that would
+ * wait for the operation itself. The gmem_retry_fn of a pin or copy that waits
+ * (gmem_report.operation is GMEM_OPERATION_PIN) is no part of an operation: it may start one.
+ * gmem_log_fn and the function of a gmem_kernel must not call libgmem at all; free functions may,
+ * but not about what is being freed. Others say it themselves.
  *
  * Ownership. What a function returns through an [out] handle is the caller's, who gives it back
  * once with the function named. Handles are counted inside and may be freed in any order.

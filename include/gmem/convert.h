@@ -39,8 +39,8 @@ extern "C" {
  */
 #define GMEM_CONVERT_ROLLBACK (1u << 0)
 /**
- * Wait for nothing, as with a deadline of 0 (gmem_vm_config_set_retry()): -EAGAIN where a page is in
- * use or another operation at work.
+ * Wait for nothing, as with a deadline of 0 (gmem_vm_config_set_retry()): -EAGAIN where a page is
+ * in use or another operation at work.
  */
 #define GMEM_CONVERT_NOWAIT (1u << 1)
 /**

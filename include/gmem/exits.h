@@ -22,8 +22,9 @@ extern "C" {
  * The retry policy said GMEM_RETRY_LATER, and the guest has no answer yet: do what there is to do,
  * then call gmem_vm_handle_exit() again with the same arguments, before KVM_RUN. (An SNP guest that
  * were told to try again would end.) The request is then made anew, all of it: somebody else may
- * have converted what was done already. That changes nothing where nobody has, and listeners hear of
- * what still changes alone; but it makes the kernel's calls again, and the report is of this time.
+ * have converted what was done already. That changes nothing where nobody has, and listeners hear
+ * of what still changes alone; but it makes the kernel's calls again, and the report is of this
+ * time.
  */
 #define GMEM_EXIT_REPEAT 2
 /** @} */
@@ -67,8 +68,8 @@ GMEM_API int gmem_vm_enable_exits(struct gmem_vm *vm);
  *                   and the answer is GMEM_EXIT_NOT_MINE. A negative one is -EINVAL.
  * @param[out] report  NULL or what was done; error 0 and stage GMEM_STAGE_DONE when nothing was
  * @return GMEM_EXIT_*; or a negative errno where running the vCPU again would fault again: -EINVAL
- *         (also kvm_run is NULL, run_error negative), -ENOENT, -EACCES, -EAGAIN, -ECANCELED, -ENOMEM, -EDEADLK, -EIO,
- *         as gmem_vm_convert(). Threads: any; in general the vCPU's. Since: 0.1
+ *         (also kvm_run is NULL, run_error negative), -ENOENT, -EACCES, -EAGAIN, -ECANCELED,
+ *         -ENOMEM, -EDEADLK, -EIO, as gmem_vm_convert(). Threads: any; in general the vCPU's. Since: 0.1
  */
 GMEM_API int gmem_vm_handle_exit(struct gmem_vm *vm, int vcpu_fd, void *kvm_run, int run_error,
 				 struct gmem_report *report);

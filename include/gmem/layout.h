@@ -67,7 +67,9 @@ extern "C" {
  * @return 0; -EINVAL, -ENOMEM, -EEXIST (address, slot, or pages of a guest_memfd that are mapped
  *         elsewhere: use gmem_vm_map_alias()), -ENOSPC (no memslot or section left), -EOPNOTSUPP
  *         (flags that this region or kernel cannot have), -EAGAIN (another operation was at work
- *         on the range to the last), -ECANCELED (a listener refused), -EDEADLK, -EIO.
+ *         on the range to the last), -ECANCELED (a listener of GMEM_LISTEN_LAYOUT refused memory
+ *         that is shared in it; guests may have seen the section by then. It is taken away again,
+ *         or stays, where KVM fails at that, which an error message says), -EDEADLK, -EIO.
  *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_map(struct gmem_vm *vm, uint64_t gpa, struct gmem_region *region,

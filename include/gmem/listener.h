@@ -7,9 +7,18 @@
  * A listener is told of memory that has become shared and mapped (add), and of memory that is
  * about to stop being so (remove). It is the same whether a page turned private, was discarded, or
  * its section was unmapped, so a DMA user needs one function. At any time who listens to
- * GMEM_LISTEN_ALL has been told of just the memory that is shared and mapped, but for what an
- * operation is at work on, and for what it refused where that could not be taken back
- * (gmem_listener_fn). Without GMEM_LISTEN_REPLAY the first to be heard of a run can be remove.
+ * GMEM_LISTEN_ALL has been told of just the memory that is shared and mapped (of the kinds it asked
+ * for), but for what an operation is at work on, and for what it refused where that could not be
+ * taken back (gmem_listener_fn).
+ *
+ * Who listens to less is told less, and has to know the rest from elsewhere. Without
+ * GMEM_LISTEN_REPLAY the first to be heard of a run can be remove. With GMEM_LISTEN_CONVERT alone
+ * memory comes and goes with its section unheard of: what was added may be unmapped, and shared
+ * memory may be mapped, without a call. With GMEM_LISTEN_LAYOUT alone a section is heard of by what
+ * of it is shared when it is mapped, and when it is unmapped by what is shared then; what
+ * conversions and discards do in between is not heard of, so removes need not match adds.
+ *
+ * gmem_vm_free() tells nobody, and nobody is told after it.
  */
 #ifndef GMEM_LISTENER_H
 #define GMEM_LISTENER_H
@@ -90,7 +99,8 @@ typedef int (*gmem_listener_fn)(uint32_t event, const struct gmem_run *run, void
  * @param[out] listener  owned by the caller: gmem_listener_free(); NULL on failure
  * @return 0; -EINVAL, -ENOMEM, -ECANCELED (it refused a part of the replay, and was told of
  *         removes for what it had taken), -EAGAIN (an operation was at work, and the retry policy
- *         said to stop; a deadline of 0 does not), -EDEADLK (from inside a callback), -EIO (in a child after fork).
+ *         said to stop; a deadline of 0 does not), -EDEADLK (from inside a callback), -EIO (in a
+ *         child after fork).
  *         Threads: any. Since: 0.1
  */
 GMEM_API int gmem_listener_new(struct gmem_vm *vm, uint32_t events, uint32_t kinds,

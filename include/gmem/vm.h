@@ -65,7 +65,8 @@ struct gmem_vm_config;
  *
  * Asked before each new try, and at once when a signal interrupts a wait, so that a vCPU thread
  * that was kicked can answer GMEM_RETRY_LATER. Runs on the thread that waits, without any lock; it
- * may call what gmem/access.h declares.
+ * may call what gmem/access.h declares, and for a pin or copy that waits everything that is not
+ * gmem_vm_free().
  *
  * @param so_far  of the operation, which is so_far->operation: obstacle says what is waited for;
  *                gpa and size where that is, and of another operation the part that it has of the
@@ -256,8 +257,9 @@ GMEM_API int gmem_vm_new(struct gmem_ctx *ctx, int vm_fd, const struct gmem_vm_c
 /**
  * @brief Lets go of a VM.
  *
- * Its sections end, and what keeps their regions alive is then the caller's handles alone. A
- * change that is left can only be freed. Memslots are left to die with the VM, which must not run
+ * Its sections end, and what keeps their regions alive is then the caller's handles alone.
+ * Listeners hear of no remove, now or when they are freed: free them first, or unmap. A change that
+ * is left can only be freed. Memslots are left to die with the VM, which must not run
  * any more: the slots then point at memory that may be gone. Unmap first if it lives on.
  *
  * @param vm  NULL is ignored

@@ -667,9 +667,68 @@ static void bad_arguments_are_refused(void **state)
 	rig_close(&rig);
 }
 
+static int count_calls(uint32_t event, const struct gmem_run *run, void *opaque)
+{
+	(void)event;
+	(void)run;
+	(*(uint32_t *)opaque)++;
+	return 0;
+}
+
+/* Who listens to less than all is told just what gmem/listener.h says, and holds no map with it. */
+static void who_listens_to_less_is_told_less(void **state)
+{
+	static const uint32_t events[] = { GMEM_LISTEN_CONVERT, GMEM_LISTEN_LAYOUT };
+	uint32_t calls[2] = { 0, 0 }, i;
+	struct gmem_listener *listener[2];
+	struct rig rig;
+
+	rig_open(&rig, *state);
+	rig_region(&rig, 8);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(gmem_listener_new(rig.vm, events[i], GMEM_LISTEN_RAM, 0,
+						   count_calls, &calls[i], NULL, &listener[i]),
+				 0);
+	rig_map(&rig, 0, rig.region[0], 0, 8);
+	assert_int_equal(calls[0], 0);
+	assert_int_equal(calls[1], 1);
+	/* A hole in what was added, which parts it in two. */
+	assert_int_equal(rig_convert_keeping(&rig, 2, 2, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(calls[0], 1);
+	assert_int_equal(calls[1], 1);
+	assert_int_equal(gmem_vm_unmap(rig.vm, 0, 8 * rig.page), 0);
+	assert_int_equal(calls[0], 1);
+	assert_int_equal(calls[1], 3);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(gmem_listener_free(listener[i]), 0);
+	rig_close(&rig);
+}
+
+/* Neither when the VM goes nor when they go after it. */
+static void a_vm_that_is_freed_tells_nobody(void **state)
+{
+	struct gmem_listener *listener;
+	uint32_t calls = 0;
+	struct rig rig;
+
+	rig_open(&rig, *state);
+	rig_map(&rig, 0, rig_region(&rig, 8), 0, 8);
+	assert_int_equal(gmem_listener_new(rig.vm, GMEM_LISTEN_ALL, GMEM_LISTEN_RAM, 0, count_calls,
+					   &calls, NULL, &listener),
+			 0);
+	assert_int_equal(calls, 1);
+	gmem_vm_free(rig.vm);
+	rig.vm = NULL;
+	assert_int_equal(gmem_listener_free(listener), 0);
+	assert_int_equal(calls, 1);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	static const struct rig_case cases[] = {
+		RIG_CASE(who_listens_to_less_is_told_less, IN_ALL_MODES),
+		RIG_CASE(a_vm_that_is_freed_tells_nobody, IN_ALL_MODES),
 		RIG_CASE(told_in_order_and_in_the_opposite_one, IN_ALL_MODES),
 		RIG_CASE(a_refused_remove_touches_nothing, IN_ALL_MODES),
 		RIG_CASE(the_second_of_three_refuses, IN_ALL_MODES),

@@ -219,6 +219,58 @@ static void expect_again(struct scene *scene, const struct waiter *waiter)
 		fail_msg("%s, %s: %d instead of -EAGAIN", scene->rig.mode->name, waiter->name, rc);
 }
 
+/* What is no operation itself may start one while it waits, and what is may not. */
+static int start_others(const struct gmem_report *so_far, void *opaque)
+{
+	struct scene *scene = opaque;
+	bool may = so_far->operation == GMEM_OPERATION_PIN;
+	struct gmem_vm *vm = scene->rig.vm;
+	uint64_t hole = at(scene, PAGES), page = scene->rig.page;
+	int wanted = may ? 0 : -EDEADLK;
+	struct gmem_listener *listener;
+	int futex_error = atomic_exchange(&scene->rig.futex_error, 0);
+
+	(void)answer(so_far, opaque);
+	assert_int_equal(rig_convert_keeping(&scene->rig, FIRST + 40, 4, GMEM_PRIVATE, 0, NULL),
+			 wanted);
+	assert_int_equal(rig_convert_keeping(&scene->rig, FIRST + 40, 4, GMEM_SHARED, 0, NULL),
+			 wanted);
+	assert_int_equal(gmem_vm_discard(vm, at(scene, 40), page, 0, NULL), wanted);
+	assert_int_equal(gmem_vm_map(vm, hole, NULL, 0, page, GMEM_SLOT_NONE, 0), wanted);
+	if (may) {
+		assert_int_equal(gmem_vm_unmap(vm, hole, page), 0);
+	} else {
+		assert_int_equal(gmem_listener_new(vm, GMEM_LISTEN_ALL, GMEM_LISTEN_RAM, 0,
+						   hear_nothing, NULL, NULL, &listener),
+				 -EDEADLK);
+		assert_int_equal(gmem_vm_flush(vm, 0, NULL), -EDEADLK);
+	}
+	assert_int_equal(gmem_vm_get_state(vm, at(scene, 40), page), GMEM_SHARED);
+	atomic_store(&scene->rig.futex_error, futex_error);
+	return GMEM_RETRY_STOP;
+}
+
+static void only_who_waits_with_a_pin_may_start_others(void **state)
+{
+	struct gmem_vm_config *config = rig_config(*state);
+	struct scene scene;
+	size_t i;
+
+	memset(&scene, 0, sizeof(scene));
+	gmem_vm_config_set_retry(config, UINT64_MAX, start_others, &scene, NULL);
+	open_scene_with(&scene, *state, config);
+	hold_begin(&scene);
+	atomic_store(&scene.rig.futex_error, -EINTR);
+	for (i = 0; i < WAITERS; i++) {
+		scene.asked = 0;
+		expect_again(&scene, &waiters[i]);
+		assert_int_equal(scene.asked, 1);
+	}
+	atomic_store(&scene.rig.futex_error, 0);
+	hold_end(&scene);
+	close_scene(&scene);
+}
+
 /* Only a listener waits: it needs all addresses at once. */
 static void a_deadline_of_0_waits_for_nobody(void **state)
 {
@@ -792,6 +844,7 @@ int main(void)
 		RIG_CASE(what_is_taken_back_is_not_passed_over, SMALL_PAGES),
 		RIG_CASE(the_first_obstacle_is_reported, PER_FILE),
 		RIG_CASE(what_is_over_is_not_reported, IN_ALL_MODES),
+		RIG_CASE(only_who_waits_with_a_pin_may_start_others, IN_ALL_MODES),
 		RIG_CASE(a_deadline_of_0_waits_for_nobody, IN_ALL_MODES),
 		RIG_CASE(a_deadline_of_0_waits_for_no_pin, IN_ALL_MODES),
 		RIG_CASE(a_listener_waits_whatever_the_deadline, IN_ALL_MODES),
