@@ -35,7 +35,10 @@ extern "C" {
 /**
  * On failure convert back what was converted, so that each page is as it was. -EOPNOTSUPP, before
  * anything is touched, where this would destroy contents (gmem_vm_config_set_type()), and where
- * the pages that differ from what is asked for lie in more than GMEM_ROLLBACK_RUNS runs.
+ * the pages that differ from what is asked for lie in more than GMEM_ROLLBACK_RUNS runs. Nothing is
+ * waited for on the way back: a run with a page that has come into use meanwhile stays as asked
+ * for, as one that the kernel fails at does; an error message names it, and it is in
+ * report.converted.
  */
 #define GMEM_CONVERT_ROLLBACK (1u << 0)
 /**

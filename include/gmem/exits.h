@@ -69,7 +69,8 @@ GMEM_API int gmem_vm_enable_exits(struct gmem_vm *vm);
  * @param[out] report  NULL or what was done; error 0 and stage GMEM_STAGE_DONE when nothing was
  * @return GMEM_EXIT_*; or a negative errno where running the vCPU again would fault again: -EINVAL
  *         (also kvm_run is NULL, run_error negative), -ENOENT, -EACCES, -EAGAIN, -ECANCELED,
- *         -ENOMEM, -EDEADLK, -EIO, as gmem_vm_convert(). Threads: any; in general the vCPU's. Since: 0.1
+ *         -ENOMEM, -EDEADLK, -EIO, as gmem_vm_convert(). Threads: any; in general the vCPU's.
+ *         Since: 0.1
  */
 GMEM_API int gmem_vm_handle_exit(struct gmem_vm *vm, int vcpu_fd, void *kvm_run, int run_error,
 				 struct gmem_report *report);

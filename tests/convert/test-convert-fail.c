@@ -490,6 +490,113 @@ static void a_rollback_that_fails_says_so(void **state)
 	}
 }
 
+/* A device that takes what it is told of, and then the kernel fails. */
+struct device {
+	struct rig *rig;
+	uint32_t adds;
+	uint32_t removes;
+	uint32_t asked;
+};
+
+static int use_what_is_added(uint32_t event, const struct gmem_run *run, void *opaque)
+{
+	struct device *device = opaque;
+	struct rig *rig = device->rig;
+
+	(void)run;
+	device->removes += event == GMEM_EVENT_REMOVE;
+	device->adds += event == GMEM_EVENT_ADD;
+	if (event == GMEM_EVENT_REMOVE || device->adds > 1)
+		return 0;
+	/* Where the kernel knows of no page's references it may say so all the same. */
+	if (rig->mode->tracking == GMEM_TRACKING_VM)
+		rig_fail_call(rig, 2, -EAGAIN);
+	else
+		assert_int_equal(
+			gmem_sim_pin(rig->sim, rig_file(rig, 0), 5 * rig->page, rig->page, 0), 0);
+	rig_fail_call(rig, 1, -EIO);
+	return 0;
+}
+
+static int count_asking(const struct gmem_report *so_far, void *opaque)
+{
+	struct device *device = opaque;
+
+	(void)so_far;
+	device->asked++;
+	return GMEM_RETRY_AGAIN;
+}
+
+static void open_with_device(struct rig *rig, const struct mode *mode, struct device *device,
+			     struct gmem_range *ranges, struct gmem_listener **listener)
+{
+	struct gmem_vm_config *config = rig_config(mode);
+	uint32_t i;
+
+	gmem_vm_config_set_retry(config, UINT64_MAX, count_asking, device, NULL);
+	rig_open_with(rig, mode, config);
+	gmem_vm_config_free(config);
+	device->rig = rig;
+	for (i = 0; i < 2; i++) {
+		ranges[i] = (struct gmem_range){ (FIRST + 64 * i) * rig->page, 32 * rig->page };
+		rig_map(rig, FIRST + 64 * i, rig_region(rig, 64), 0, 32);
+	}
+	assert_int_equal(gmem_vm_convert_ranges(rig->vm, ranges, 2, GMEM_PRIVATE, GMEM_CONVERT_KEEP,
+						NULL),
+			 0);
+	assert_int_equal(gmem_listener_new(rig->vm, GMEM_LISTEN_CONVERT, GMEM_LISTEN_RAM, 0,
+					   use_what_is_added, device, NULL, listener),
+			 0);
+	rig_forget_calls(rig);
+}
+
+/* On the way back to private a page is in use, and nobody waits: its run stays, and it is said. */
+static void a_rollback_waits_for_no_page(void **state)
+{
+	struct gmem_listener *listener;
+	struct device device = { 0 };
+	struct gmem_range ranges[2];
+	struct gmem_report report;
+	struct rig rig;
+	char text[512];
+
+	open_with_device(&rig, *state, &device, ranges, &listener);
+	assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 2, GMEM_SHARED,
+						GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_KEEP, &report),
+			 -EIO);
+	assert_int_equal(report.error, -EIO);
+	assert_int_equal(report.stage, GMEM_STAGE_COMMIT);
+	assert_int_equal(report.converted, 32 * rig.page);
+	assert_int_equal(report.restored, 0);
+	assert_int_equal(report.gpa, ranges[1].gpa);
+	assert_int_equal(report.size, ranges[1].size);
+	assert_int_equal(report.tag, 2);
+	assert_int_equal(report.kernel_error, -EIO);
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_NONE);
+	assert_int_equal(report.waited_ns, 0);
+	/* One back, which got nowhere. */
+	assert_int_equal(report.ioctls, 3);
+	assert_int_equal(report.retries, 1);
+	assert_int_equal(rig.calls[2].result, -EAGAIN);
+	assert_true(rig.calls[2].to_private);
+	assert_int_equal(rig.wait_calls, 0);
+	assert_int_equal(device.asked, 0);
+	assert_int_equal(logs_count(rig.logs), 2);
+	assert_int_equal(logs_get(rig.logs, 0, text, sizeof(text)), GMEM_LOG_ERROR);
+	assert_non_null(strstr(text, "EIO"));
+	assert_int_equal(logs_get(rig.logs, 1, text, sizeof(text)), GMEM_LOG_ERROR);
+	assert_non_null(strstr(text, "could not be converted back (EAGAIN), and stays shared"));
+	/* The device was told remove, and has it again. */
+	assert_int_equal(device.removes, 1);
+	assert_int_equal(device.adds, 2);
+	assert_int_equal(gmem_vm_get_state(rig.vm, ranges[0].gpa, ranges[0].size), GMEM_SHARED);
+	assert_int_equal(gmem_vm_get_state(rig.vm, ranges[1].gpa, ranges[1].size), GMEM_PRIVATE);
+	rig_compare(&rig);
+	assert_int_equal(gmem_sim_clear_failures(rig.sim), 0);
+	assert_int_equal(gmem_listener_free(listener), 0);
+	rig_close(&rig);
+}
+
 /* Every call that a wait makes fails: no clock, no futex. It ends, and nothing is lost. */
 static void waits_that_fail(void **state)
 {
@@ -528,6 +635,7 @@ int main(void)
 		RIG_CASE(a_busy_page_takes_all_back, SMALL_PAGES),
 		RIG_CASE(signals_do_not_end_a_rollback, SMALL_PAGES),
 		RIG_CASE(a_rollback_that_fails_says_so, SMALL_PAGES),
+		RIG_CASE(a_rollback_waits_for_no_page, SMALL_PAGES),
 		RIG_CASE(waits_that_fail, IN_ALL_MODES),
 	};
 
