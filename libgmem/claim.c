@@ -219,7 +219,7 @@ static enum verdict sleep_on_turn(struct claims *claims, uint32_t turn, struct w
 static bool try_again(struct gmem_vm *vm, struct claim *claim, uint32_t *turn, struct wait *wait)
 {
 	struct claims *claims = &vm->claims;
-	struct gmem_range part;
+	struct gmem_range part = { 0 };
 	bool granted;
 
 	pthread_mutex_lock(&claims->lock);
