@@ -10,6 +10,7 @@
 #include "log.h"
 #include "memslot.h"
 #include "range.h"
+#include "windows.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -403,10 +404,51 @@ static void forget(struct commit *commit)
 	commit->count = commit->slot_calls = 0;
 }
 
+/* The addresses that a section has of bytes that a step maps, as far as they are not claimed. */
+static int note_window(struct commit *commit, const struct section *section,
+		       const struct step *step)
+{
+	uint64_t from = step->offset, to = step->offset + step->size, gpa;
+
+	if (section->address_space || section->region != step->region ||
+	    !ranges_overlap(section->offset, section->size, step->offset, step->size))
+		return 0;
+	from = from > section->offset ? from : section->offset;
+	to = lower(to, section->offset + section->size);
+	gpa = section->gpa + (from - section->offset);
+	if (gmem_range_list_covers(commit->claimed, gpa, to - from))
+		return 0;
+	return gmem_range_list_append(&commit->missing, gpa, to - from);
+}
+
+static bool adds_a_window(const struct step *step)
+{
+	return (step->kind == STEP_MAP || step->kind == STEP_MAP_ALIAS) && !step->address_space &&
+	       step->region && region_is_shown_twice(step->region);
+}
+
+static int check_windows(struct commit *commit)
+{
+	const struct section_list *sections = &commit->layout->sections;
+	uint32_t i, k;
+
+	for (i = 0; i < commit->step_count; i++) {
+		if (!adds_a_window(&commit->steps[i]))
+			continue;
+		for (k = 0; k < sections->count; k++) {
+			if (note_window(commit, &sections->items[k], &commit->steps[i]))
+				return no_memory(commit->vm, "the addresses of a region");
+		}
+	}
+	return commit->missing.count ? -ESTALE : 0;
+}
+
 static int prepare_locked(struct commit *commit)
 {
 	int rc = edit(commit);
 
+	if (!rc)
+		rc = check_windows(commit);
 	if (!rc)
 		rc = plan(commit);
 	commit->generation = commit->layout->generation;
@@ -500,6 +542,7 @@ void gmem_commit_end(struct commit *commit)
 {
 	if (commit->told)
 		gmem_layout_tell_stays(commit->vm, &commit->going);
+	commit->told = false;
 	gmem_section_list_free(&commit->going);
 	forget(commit);
 }

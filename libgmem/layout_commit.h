@@ -7,6 +7,7 @@
 #define GMEM_LAYOUT_COMMIT_H
 
 #include "layout.h"
+#include "range_list.h"
 
 enum action_kind {
 	ACTION_REMOVE,
@@ -28,6 +29,8 @@ struct commit {
 	uint32_t step_count;
 	bool numbered; /* messages name the step they are about */
 	bool told;     /* listeners have let go of what goes */
+	const struct range_list *claimed;
+	struct range_list missing; /* what is to be claimed besides: -ESTALE */
 	/* Of the layout that next and actions are made from; sections in them have no reference. */
 	uint64_t generation;
 	struct section_list next;
@@ -40,7 +43,8 @@ struct commit {
 
 /*
  * Judges the steps, and finds out what they come to: nothing is changed. 0; -ENOMEM; what
- * gmem_layout_edit() says.
+ * gmem_layout_edit() says; -ESTALE, without a message: memory that comes has other addresses
+ * already, which are in missing, and are to be claimed first (windows.h).
  */
 int gmem_commit_prepare(struct commit *commit);
 
@@ -51,12 +55,12 @@ bool gmem_commit_next_removed(const struct commit *commit, uint32_t *i, struct g
 int gmem_commit_tell_going(struct commit *commit);
 
 /*
- * Does it, after another look should the layout have changed elsewhere meanwhile. Does all or
- * nothing, or what the kernel leaves.
+ * Does it, after another look should the layout have changed elsewhere meanwhile, which may find
+ * what gmem_commit_prepare() does. Does all or nothing, or what the kernel leaves.
  */
 int gmem_commit_do(struct commit *commit);
 
-/* Tells listeners that what they let go of stays, if it does. */
+/* Tells listeners that what they let go of stays, if it does; it may be prepared again then. */
 void gmem_commit_end(struct commit *commit);
 
 #endif /* GMEM_LAYOUT_COMMIT_H */

@@ -77,16 +77,13 @@ static int work_failed(const struct work *work, int error, const char *what)
 	return error;
 }
 
-static int work_begin(struct work *work, const struct step *steps, uint32_t count)
+static int work_begin(struct work *work)
 {
 	int rc;
 
 	work->report = (struct gmem_report){ .stage = GMEM_STAGE_PREPARE };
 	wait_init(&work->wait, work->vm, &work->report, GMEM_OPERATION_LAYOUT,
 		  !work->vm->config.deadline_ns);
-	rc = collect_ranges(work, steps, count);
-	if (rc)
-		return rc;
 	rc = gmem_claim_take(work->vm, &work->claim, work->ranges.items, work->ranges.count,
 			     &work->wait);
 	work->claimed = !rc;
@@ -101,7 +98,7 @@ static void work_end(struct work *work)
 {
 	if (work->claimed)
 		gmem_claim_release(work->vm, &work->claim);
-	gmem_range_list_free(&work->ranges);
+	work->claimed = false;
 }
 
 static int wait_for_pins_of(struct work *work, const struct gmem_range *range)
@@ -151,6 +148,44 @@ static void flush_discards(const struct work *work, const struct step *steps, ui
 	}
 }
 
+/* Once, with what is claimed. */
+static int try_commit(struct work *work, struct commit *commit)
+{
+	int rc = work_begin(work);
+
+	/* Bad steps are refused at once, not after a wait for pins that are in their way. */
+	if (!rc)
+		rc = gmem_commit_prepare(commit);
+	/* Listeners first: what one of them has pinned it lets go of when it is told. */
+	if (!rc)
+		rc = gmem_commit_tell_going(commit);
+	if (!rc)
+		rc = wait_for_pins(work, commit);
+	if (!rc)
+		flush_discards(work, commit->steps, commit->step_count);
+	if (!rc)
+		rc = gmem_commit_do(commit);
+	gmem_commit_end(commit);
+	work_end(work);
+	return rc;
+}
+
+/* More addresses are to be claimed than was known at first. */
+static int widen(struct work *work, struct range_list *missing)
+{
+	uint64_t i;
+	int rc = 0;
+
+	for (i = 0; i < missing->count && !rc; i++)
+		rc = gmem_range_list_append(&work->ranges, missing->items[i].gpa,
+					    missing->items[i].size);
+	gmem_range_list_free(missing);
+	if (rc)
+		return no_memory(work);
+	gmem_range_list_merge(&work->ranges);
+	return 0;
+}
+
 int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct step *steps,
 		       uint32_t count, bool numbered)
 {
@@ -161,22 +196,18 @@ int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct st
 		.steps = steps,
 		.step_count = count,
 		.numbered = numbered,
+		.claimed = &work.ranges,
 	};
-	int rc = work_begin(&work, steps, count);
+	bool again = true;
+	int rc = collect_ranges(&work, steps, count);
 
-	/* Bad steps are refused at once, not after a wait for pins that are in their way. */
-	if (!rc)
-		rc = gmem_commit_prepare(&commit);
-	/* Listeners first: what one of them has pinned it lets go of when it is told. */
-	if (!rc)
-		rc = gmem_commit_tell_going(&commit);
-	if (!rc)
-		rc = wait_for_pins(&work, &commit);
-	if (!rc)
-		flush_discards(&work, steps, count);
-	if (!rc)
-		rc = gmem_commit_do(&commit);
-	gmem_commit_end(&commit);
-	work_end(&work);
+	while (!rc && again) {
+		rc = try_commit(&work, &commit);
+		again = rc == -ESTALE;
+		if (again)
+			rc = widen(&work, &commit.missing);
+	}
+	gmem_range_list_free(&commit.missing);
+	gmem_range_list_free(&work.ranges);
 	return rc;
 }

@@ -54,6 +54,7 @@ extern "C" {
  * its pages' states ask for.
  *
  * Plain memory may be mapped more than once; pages of a guest_memfd only with gmem_vm_map_alias().
+ * While it gets another address in address space 0 it counts as being worked on at those it has.
  *
  * @param vm      not NULL
  * @param gpa     guest-physical address, page-aligned
@@ -67,10 +68,10 @@ extern "C" {
  * @return 0; -EINVAL, -ENOMEM, -EEXIST (address, slot, or pages of a guest_memfd that are mapped
  *         elsewhere: use gmem_vm_map_alias()), -ENOSPC (no memslot or section left), -EOPNOTSUPP
  *         (flags that this region or kernel cannot have), -EAGAIN (another operation was at work
- *         on the range to the last), -ECANCELED (a listener of GMEM_LISTEN_LAYOUT refused memory
- *         that is shared in it; guests may have seen the section by then. It is taken away again,
- *         or stays, where KVM fails at that, which an error message says), -EDEADLK, -EIO.
- *         Threads: any. Since: 0.1
+ *         to the last, on the range or where the memory is mapped already), -ECANCELED (a
+ *         listener of GMEM_LISTEN_LAYOUT refused memory that is shared in it; guests may have
+ *         seen the section by then. It is taken away again, or stays, where KVM fails at that,
+ *         which an error message says), -EDEADLK, -EIO. Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_map(struct gmem_vm *vm, uint64_t gpa, struct gmem_region *region,
 			 uint64_t offset, uint64_t size, uint32_t slot, uint32_t flags);
