@@ -5,6 +5,7 @@
 #include "range.h"
 
 #include <errno.h>
+#include <limits.h>
 
 static uintptr_t this_thread(void)
 {
@@ -173,9 +174,9 @@ void gmem_claims_set_block(struct gmem_vm *vm, uint64_t size)
 {
 	struct claims *claims = &vm->claims;
 
-	pthread_mutex_lock(&claims->lock);
+	lock_take(&claims->lock, &vm->kernel);
 	claims->block_mask = size ? size - 1 : 0;
-	pthread_mutex_unlock(&claims->lock);
+	lock_release(&claims->lock, &vm->kernel);
 }
 
 /* With the lock held. True: granted. Else turn is what it was when that was found out. */
@@ -194,14 +195,14 @@ static void give_up(struct gmem_vm *vm, struct claim *claim)
 {
 	struct claims *claims = &vm->claims;
 
-	pthread_mutex_lock(&claims->lock);
+	lock_take(&claims->lock, &vm->kernel);
 	unlink_claim(claims, claim);
 	if (claim->granted && !claim->lets_pins)
 		count_claim(claims, claim, -1u);
 	atomic_fetch_add_explicit(&claims->turn, 1, memory_order_seq_cst);
-	pthread_mutex_unlock(&claims->lock);
+	lock_release(&claims->lock, &vm->kernel);
 	if (atomic_load_explicit(&claims->waiting, memory_order_seq_cst))
-		gmem_kernel_futex_wake(&vm->kernel, &claims->turn);
+		gmem_kernel_futex_wake(&vm->kernel, &claims->turn, INT_MAX);
 }
 
 /* Sleeps until turn counts on; whoever counts it looks for sleepers afterwards. */
@@ -222,11 +223,11 @@ static bool try_again(struct gmem_vm *vm, struct claim *claim, uint32_t *turn, s
 	struct gmem_range part = { 0 };
 	bool granted;
 
-	pthread_mutex_lock(&claims->lock);
+	lock_take(&claims->lock, &vm->kernel);
 	granted = try_grant(claims, claim, turn);
 	if (!granted)
 		part = part_in_the_way(claims, claim);
-	pthread_mutex_unlock(&claims->lock);
+	lock_release(&claims->lock, &vm->kernel);
 	if (!granted)
 		gmem_wait_note(wait, GMEM_OBSTACLE_OPERATION, part.gpa, part.size);
 	return granted;
@@ -258,13 +259,13 @@ static int take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range
 	claim->count = count;
 	claim->thread = this_thread();
 	claim->granted = false;
-	pthread_mutex_lock(&claims->lock);
+	lock_take(&claims->lock, &vm->kernel);
 	mine = thread_is_in(claims, claim->thread);
 	if (!mine) {
 		append(claims, claim);
 		granted = try_grant(claims, claim, &turn);
 	}
-	pthread_mutex_unlock(&claims->lock);
+	lock_release(&claims->lock, &vm->kernel);
 	if (mine)
 		return -EDEADLK;
 	return granted ? 0 : wait_for_grant(vm, claim, wait);
@@ -294,9 +295,9 @@ bool gmem_claim_is_mine(struct gmem_vm *vm)
 	struct claims *claims = &vm->claims;
 	bool mine;
 
-	pthread_mutex_lock(&claims->lock);
+	lock_take(&claims->lock, &vm->kernel);
 	mine = thread_is_in(claims, this_thread());
-	pthread_mutex_unlock(&claims->lock);
+	lock_release(&claims->lock, &vm->kernel);
 	return mine;
 }
 
@@ -316,22 +317,22 @@ static bool is_counted(struct claims *claims, uint64_t gpa, uint64_t size)
 }
 
 /* The look at the list, once the counts say that somebody may be there. */
-static __attribute__((noinline)) bool find_granted(struct claims *claims, uint64_t gpa,
-						   uint64_t size, uint32_t *seen,
-						   struct gmem_range *part)
+static __attribute__((noinline)) bool find_granted(struct gmem_vm *vm, uint64_t gpa, uint64_t size,
+						   uint32_t *seen, struct gmem_range *part)
 {
 	const struct gmem_range range = { .gpa = gpa, .size = size };
 	const struct claim wanted = { .ranges = &range, .count = 1 };
+	struct claims *claims = &vm->claims;
 	const struct claim *claim;
 
-	pthread_mutex_lock(&claims->lock);
+	lock_take(&claims->lock, &vm->kernel);
 	*seen = atomic_load_explicit(&claims->turn, memory_order_relaxed);
 	claim = claims->oldest;
 	while (claim && (!claim->granted || claim->lets_pins || !claims_meet(claim, &wanted, 0)))
 		claim = claim->next;
 	if (claim)
 		*part = first_common_part(&wanted, claim, 0);
-	pthread_mutex_unlock(&claims->lock);
+	lock_release(&claims->lock, &vm->kernel);
 	return claim != NULL;
 }
 
@@ -339,15 +340,13 @@ bool gmem_claim_covers(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t
 {
 	struct gmem_range part;
 
-	return is_counted(&vm->claims, gpa, size) &&
-	       find_granted(&vm->claims, gpa, size, seen, &part);
+	return is_counted(&vm->claims, gpa, size) && find_granted(vm, gpa, size, seen, &part);
 }
 
 bool gmem_claim_find(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen,
 		     struct gmem_range *part)
 {
-	return is_counted(&vm->claims, gpa, size) &&
-	       find_granted(&vm->claims, gpa, size, seen, part);
+	return is_counted(&vm->claims, gpa, size) && find_granted(vm, gpa, size, seen, part);
 }
 
 int gmem_claim_wait(struct gmem_vm *vm, uint32_t seen, struct wait *wait)

@@ -3,7 +3,8 @@
 #ifndef GMEM_CLAIMS_H
 #define GMEM_CLAIMS_H
 
-#include <pthread.h>
+#include "lock.h"
+
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -17,7 +18,7 @@ struct claim;
 #define CLAIM_COUNT_SHIFT 21
 
 struct claims {
-	pthread_mutex_t lock; /* of the list; held for as long as it takes to walk it */
+	struct lock lock; /* of the list; held for as long as it takes to walk it */
 	struct claim *oldest;
 	struct claim *newest;
 	uint64_t block_mask; /* claims have whole blocks of this size less 1, against each other */

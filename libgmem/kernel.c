@@ -268,9 +268,11 @@ int gmem_kernel_futex_wait(const struct gmem_kernel *kernel, const _Atomic uint3
 	return (int)call(kernel, GMEM_SYS_FUTEX, arg);
 }
 
-int gmem_kernel_futex_wake(const struct gmem_kernel *kernel, const _Atomic uint32_t *word)
+int gmem_kernel_futex_wake(const struct gmem_kernel *kernel, const _Atomic uint32_t *word,
+			   int count)
 {
-	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address_of(word), FUTEX_WAKE_PRIVATE, INT_MAX };
+	const uint64_t arg[GMEM_SYS_ARGUMENTS] = { address_of(word), FUTEX_WAKE_PRIVATE,
+						   as_argument(count) };
 
 	return (int)call(kernel, GMEM_SYS_FUTEX, arg);
 }

@@ -45,8 +45,9 @@ int64_t gmem_kernel_write(const struct gmem_kernel *kernel, int fd, const void *
  */
 int gmem_kernel_futex_wait(const struct gmem_kernel *kernel, const _Atomic uint32_t *word,
 			   uint32_t value, uint64_t timeout_ns);
-/* Wakes all who sleep there. */
-int gmem_kernel_futex_wake(const struct gmem_kernel *kernel, const _Atomic uint32_t *word);
+/* Wakes so many of those who sleep there, INT_MAX for all: how many there were. */
+int gmem_kernel_futex_wake(const struct gmem_kernel *kernel, const _Atomic uint32_t *word,
+			   int count);
 /* Time that never goes back. */
 int gmem_kernel_clock(const struct gmem_kernel *kernel, uint64_t *nanoseconds);
 /*

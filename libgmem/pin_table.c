@@ -9,6 +9,7 @@
 #include "range.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/mman.h>
 
 /* Groups that threads start at; claims look at these, and at others once they have been used. */
@@ -116,7 +117,7 @@ void gmem_pin_table_drop(struct gmem_vm *vm, uint32_t slot)
 	if (!atomic_load_explicit(&vm->claims.waiting, memory_order_seq_cst))
 		return;
 	atomic_fetch_add_explicit(&vm->claims.turn, 1, memory_order_seq_cst);
-	gmem_kernel_futex_wake(&vm->kernel, &vm->claims.turn);
+	gmem_kernel_futex_wake(&vm->kernel, &vm->claims.turn, INT_MAX);
 }
 
 bool gmem_pin_table_has(struct gmem_vm *vm, uint32_t slot, uint64_t gpa, uint64_t size)

@@ -36,6 +36,7 @@
 #include "state.h"
 
 #include "kernel.h"
+#include "lock.h"
 #include "range.h"
 
 #include <errno.h>
@@ -69,17 +70,6 @@
 
 /* No supported host has larger pages; address space that is not touched costs nothing. */
 #define MAPPING_ALIGN UINT64_C(0x10000)
-
-static inline void pause_cpu(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield" ::: "memory");
-#else
-	__asm__ volatile("" ::: "memory");
-#endif
-}
 
 static uint64_t count_gibs(const struct state *state)
 {

@@ -159,7 +159,6 @@ static void vm_destroy(struct gmem_vm *vm)
 	gmem_closure_put(vm->config.retry_closure);
 	gmem_pin_table_release(vm);
 	gmem_exit_guard_free(vm);
-	pthread_mutex_destroy(&vm->claims.lock);
 	pthread_mutex_destroy(&vm->shadows_lock);
 	gmem_ctx_put(vm->ctx);
 	free(vm);
@@ -179,7 +178,6 @@ static struct gmem_vm *vm_create(struct gmem_ctx *ctx, int vm_fd,
 	}
 	atomic_init(&vm->references, 1);
 	pthread_mutex_init(&vm->shadows_lock, NULL);
-	pthread_mutex_init(&vm->claims.lock, NULL);
 	vm->kernel = vm->ctx->kernel;
 	vm->fd = vm_fd;
 	copy_config(vm, config);

@@ -6,8 +6,9 @@
  * Only shared pages can be reached. Everything here can be called from callbacks and allocates
  * nothing; translation and questions take no lock and write nothing that other threads read.
  * Nothing here makes a system call, but for waits (GMEM_ACCESS_WAIT), copies that are checked
- * (GMEM_ACCESS_CHECKED) and letting go of what a conversion waits for. Addresses are taken to come
- * from the guest: what is wrong with them is logged at level debug.
+ * (GMEM_ACCESS_CHECKED), letting go of what a conversion waits for, and a pin that meets an
+ * operation which has been interrupted as it began or ended. Addresses are taken to come from the
+ * guest: what is wrong with them is logged at level debug.
  */
 #ifndef GMEM_ACCESS_H
 #define GMEM_ACCESS_H

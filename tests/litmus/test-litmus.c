@@ -81,11 +81,13 @@ static int64_t futex_wait(struct litmus *litmus, const _Atomic uint32_t *word, u
 
 static int64_t call(uint32_t nr, const uint64_t *arg, void *opaque)
 {
+	struct litmus *litmus = opaque;
 	struct gmem_kernel host;
+	bool is_turn = litmus->vm && arg[0] == address_of(&litmus->vm->claims.turn);
 
-	if (nr == GMEM_SYS_FUTEX && arg[1] == FUTEX_WAIT_PRIVATE)
-		return futex_wait(opaque, (const void *)(uintptr_t)arg[0], (uint32_t)arg[2]);
-	if (nr == GMEM_SYS_FUTEX || nr == GMEM_SYS_CLOCK_GETTIME)
+	if (nr == GMEM_SYS_FUTEX && is_turn && arg[1] == FUTEX_WAIT_PRIVATE)
+		return futex_wait(litmus, (const void *)(uintptr_t)arg[0], (uint32_t)arg[2]);
+	if ((nr == GMEM_SYS_FUTEX && is_turn) || nr == GMEM_SYS_CLOCK_GETTIME)
 		return 0;
 	gmem_kernel_get_host(&host);
 	return host.call(nr, arg, host.opaque);

@@ -80,6 +80,12 @@ breaks "claims that pass by those that wait" "$starved" claims second -DBARGE
 breaks "an end of a claim that looks for sleepers first" "$lost" claims safety -DWEAK_WAKE
 breaks "claims that take what they can get" "$lost" claims safety -DGREEDY
 
+holds "the lock has one holder, and whoever seeks it gets it" lock safety
+breaks "a sleeper that takes the lock as if it were alone" "$lost" lock safety -DFORGETS
+breaks "a lock that is looked at before it is free" "$lost" lock safety -DLOOKS_FIRST
+breaks "a sleep that does not look at the word" "$lost" lock safety -DBLIND
+breaks "a lock that is looked at, then taken" "$wrong" lock safety -DTWO_STEPS
+
 holds "a look that is current is of one layout" latch safety
 holds "a reader ends whatever the writer leaves" latch progress
 breaks "a number stored before its copy" "$wrong" latch safety -DWEAK_STORE

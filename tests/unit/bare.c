@@ -101,6 +101,9 @@ static int64_t bare_door(uint32_t nr, const uint64_t *arg, void *opaque)
 	case GMEM_SYS_CLOCK_GETTIME:
 		return tell_time(bare, arg);
 	case GMEM_SYS_FUTEX:
+		/* The list of claims is somebody else's for a moment: not what tests speak of. */
+		if (arg[0] == address_of(&bare->vm.claims.lock.word))
+			return host_call(nr, arg);
 		if (arg[1] == FUTEX_WAIT_PRIVATE)
 			return nap(bare, arg);
 		atomic_fetch_add(&bare->wakes, 1);
@@ -130,7 +133,6 @@ void bare_open(struct bare *bare, uint64_t deadline_ns, gmem_retry_fn fn, void *
 	vm->config.retry = fn;
 	vm->config.retry_closure = gmem_closure_new(opaque, NULL);
 	assert_non_null(vm->config.retry_closure);
-	pthread_mutex_init(&vm->claims.lock, NULL);
 }
 
 void bare_close(struct bare *bare)
@@ -138,7 +140,6 @@ void bare_close(struct bare *bare)
 	struct gmem_vm *vm = &bare->vm;
 
 	assert_int_equal(bare->overslept, 0);
-	pthread_mutex_destroy(&vm->claims.lock);
 	gmem_closure_put(vm->config.retry_closure);
 	gmem_ctx_free(vm->ctx);
 	expect_no_message(bare->logs);

@@ -108,14 +108,14 @@ static void start_take(struct job *job, uint64_t first, uint64_t pages)
 
 static bool is_queued(struct job *job)
 {
-	struct claims *claims = &job->bare->vm.claims;
+	struct gmem_vm *vm = &job->bare->vm;
 	const struct claim *claim;
 	bool found = false;
 
-	pthread_mutex_lock(&claims->lock);
-	for (claim = claims->oldest; claim && !found; claim = claim->next)
+	lock_take(&vm->claims.lock, &vm->kernel);
+	for (claim = vm->claims.oldest; claim && !found; claim = claim->next)
 		found = claim == &job->claim;
-	pthread_mutex_unlock(&claims->lock);
+	lock_release(&vm->claims.lock, &vm->kernel);
 	return found;
 }
 
@@ -128,12 +128,12 @@ static void start_and_queue(struct job *job, uint64_t first, uint64_t pages)
 
 static bool is_granted(struct job *job)
 {
-	struct claims *claims = &job->bare->vm.claims;
+	struct gmem_vm *vm = &job->bare->vm;
 	bool granted;
 
-	pthread_mutex_lock(&claims->lock);
+	lock_take(&vm->claims.lock, &vm->kernel);
 	granted = job->claim.granted;
-	pthread_mutex_unlock(&claims->lock);
+	lock_release(&vm->claims.lock, &vm->kernel);
 	return granted;
 }
 

@@ -397,7 +397,7 @@ static void futex_wait_ends_by_being_woken(void **state)
 	thread = start_sleeper(&sleeper);
 	/* The word stays as it is: it is the wake-up that ends the sleep. */
 	while (!woken && !sleeper.ended) {
-		woken = gmem_kernel_futex_wake(&kernel, &sleeper.word);
+		woken = gmem_kernel_futex_wake(&kernel, &sleeper.word, INT_MAX);
 		sched_yield();
 	}
 	pthread_join(thread, NULL);
@@ -625,9 +625,12 @@ static void wrappers_of_waits_pass_arguments(void **state)
 	EXPECT_CALL(&waits.recorder, GMEM_SYS_FUTEX, from_pointer((void *)&word),
 		    FUTEX_WAIT_PRIVATE, 0x80000001u, arg[3]);
 	waits.result = 3;
-	assert_int_equal(gmem_kernel_futex_wake(&kernel, &word), 3);
+	assert_int_equal(gmem_kernel_futex_wake(&kernel, &word, INT_MAX), 3);
 	EXPECT_CALL(&waits.recorder, GMEM_SYS_FUTEX, from_pointer((void *)&word),
 		    FUTEX_WAKE_PRIVATE, INT_MAX);
+	assert_int_equal(gmem_kernel_futex_wake(&kernel, &word, 1), 3);
+	EXPECT_CALL(&waits.recorder, GMEM_SYS_FUTEX, from_pointer((void *)&word),
+		    FUTEX_WAKE_PRIVATE, 1);
 	waits.result = 0;
 	waits.time = (struct timespec){ 10000000000, 999999999 };
 	assert_int_equal(gmem_kernel_clock(&kernel, &now), 0);
