@@ -3,14 +3,10 @@
 #include "claim.h"
 
 #include "range.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <limits.h>
-
-static uintptr_t this_thread(void)
-{
-	return (uintptr_t)pthread_self();
-}
 
 static uint64_t claim_low(const struct claim *claim)
 {
@@ -115,25 +111,41 @@ static struct gmem_range part_in_the_way(const struct claims *claims, const stru
 	return first_common_part(claim, other, claims->block_mask);
 }
 
-static void count_range(struct claims *claims, const struct gmem_range *range, uint32_t change)
+static inline _Atomic uint32_t *count_at(struct claims *claims, uint64_t index)
 {
-	uint64_t first = range->gpa >> CLAIM_COUNT_SHIFT;
-	uint64_t last = (range->gpa + range->size - 1) >> CLAIM_COUNT_SHIFT;
-	uint64_t i;
+	return &claims->counts[index % CLAIM_COUNTS];
+}
 
-	if (last - first >= CLAIM_COUNTS)
-		last = first + CLAIM_COUNTS - 1;
-	for (i = first; i <= last; i++)
-		atomic_fetch_add_explicit(&claims->counts[i % CLAIM_COUNTS], change,
-					  memory_order_seq_cst);
+/* Those of a range, from the first to the last. */
+static void find_counts(const struct gmem_range *range, uint64_t *first, uint64_t *last)
+{
+	*first = range->gpa >> CLAIM_COUNT_SHIFT;
+	*last = (range->gpa + range->size - 1) >> CLAIM_COUNT_SHIFT;
 }
 
 static void count_claim(struct claims *claims, const struct claim *claim, uint32_t change)
 {
-	uint64_t i;
+	uint64_t first, last, i;
 
-	for (i = 0; i < claim->count; i++)
-		count_range(claims, &claim->ranges[i], change);
+	for (i = 0; i < claim->count; i++) {
+		find_counts(&claim->ranges[i], &first, &last);
+		if (last - first >= CLAIM_COUNTS)
+			last = first + CLAIM_COUNTS - 1;
+		for (; first <= last; first++)
+			atomic_fetch_add_explicit(count_at(claims, first), change,
+						  memory_order_seq_cst);
+	}
+}
+
+/* One range that one count is for. */
+static inline bool has_one_count(const struct claim *claim, uint64_t *index)
+{
+	uint64_t last;
+
+	if (claim->count != 1)
+		return false;
+	find_counts(claim->ranges, index, &last);
+	return *index == last;
 }
 
 static bool thread_is_in(const struct claims *claims, uintptr_t thread)
@@ -179,10 +191,9 @@ void gmem_claims_set_block(struct gmem_vm *vm, uint64_t size)
 	lock_release(&claims->lock, &vm->kernel);
 }
 
-/* With the lock held. True: granted. Else turn is what it was when that was found out. */
-static bool try_grant(struct claims *claims, struct claim *claim, uint32_t *turn)
+/* With the lock held. */
+static bool try_grant(struct claims *claims, struct claim *claim)
 {
-	*turn = atomic_load_explicit(&claims->turn, memory_order_relaxed);
 	if (has_to_wait(claims, claim))
 		return false;
 	claim->granted = true;
@@ -191,18 +202,36 @@ static bool try_grant(struct claims *claims, struct claim *claim, uint32_t *turn
 	return true;
 }
 
-static void give_up(struct gmem_vm *vm, struct claim *claim)
+/* Of the turn, after the lock was given back; sought is what lock_drop() said. */
+static __attribute__((noinline)) void wake_others(struct gmem_vm *vm, bool sought)
 {
 	struct claims *claims = &vm->claims;
 
-	lock_take(&claims->lock, &vm->kernel);
-	unlink_claim(claims, claim);
-	if (claim->granted && !claim->lets_pins)
-		count_claim(claims, claim, -1u);
-	atomic_fetch_add_explicit(&claims->turn, 1, memory_order_seq_cst);
-	lock_release(&claims->lock, &vm->kernel);
+	if (sought)
+		gmem_lock_wake(&claims->lock, &vm->kernel);
 	if (atomic_load_explicit(&claims->waiting, memory_order_seq_cst))
 		gmem_kernel_futex_wake(&vm->kernel, &claims->turn, INT_MAX);
+}
+
+/* With the lock held, which is given back. */
+static inline void end_claim(struct gmem_vm *vm, struct claim *claim)
+{
+	struct claims *claims = &vm->claims;
+	bool sought;
+
+	unlink_claim(claims, claim);
+	atomic_fetch_add_explicit(&claims->turn, 1, memory_order_seq_cst);
+	sought = lock_drop(&claims->lock);
+	if (sought || atomic_load_explicit(&claims->waiting, memory_order_seq_cst))
+		wake_others(vm, sought);
+}
+
+static __attribute__((noinline)) void give_up(struct gmem_vm *vm, struct claim *claim)
+{
+	lock_take(&vm->claims.lock, &vm->kernel);
+	if (claim->granted && !claim->lets_pins)
+		count_claim(&vm->claims, claim, -1u);
+	end_claim(vm, claim);
 }
 
 /* Sleeps until turn counts on; whoever counts it looks for sleepers afterwards. */
@@ -224,7 +253,8 @@ static bool try_again(struct gmem_vm *vm, struct claim *claim, uint32_t *turn, s
 	bool granted;
 
 	lock_take(&claims->lock, &vm->kernel);
-	granted = try_grant(claims, claim, turn);
+	*turn = atomic_load_explicit(&claims->turn, memory_order_relaxed);
+	granted = try_grant(claims, claim);
 	if (!granted)
 		part = part_in_the_way(claims, claim);
 	lock_release(&claims->lock, &vm->kernel);
@@ -248,46 +278,102 @@ static __attribute__((noinline)) int wait_for_grant(struct gmem_vm *vm, struct c
 	return 0;
 }
 
-static int take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
-		uint64_t count, struct wait *wait)
+static inline void prepare(struct claim *claim, const struct gmem_range *ranges, uint64_t count,
+			   bool lets_pins)
 {
-	struct claims *claims = &vm->claims;
-	uint32_t turn = 0;
-	bool mine, granted = false;
-
 	claim->ranges = ranges;
 	claim->count = count;
 	claim->thread = this_thread();
+	claim->only_count = NULL;
 	claim->granted = false;
-	lock_take(&claims->lock, &vm->kernel);
-	mine = thread_is_in(claims, claim->thread);
+	claim->lets_pins = lets_pins;
+}
+
+/*
+ * With the lock held, which is given back. 0, -EDEADLK, or -EAGAIN: somebody who came earlier has
+ * to end first. Then it is in the list.
+ */
+static __attribute__((noinline)) int enter(struct gmem_vm *vm, struct claim *claim)
+{
+	struct claims *claims = &vm->claims;
+	bool mine = thread_is_in(claims, claim->thread), granted = false;
+
 	if (!mine) {
 		append(claims, claim);
-		granted = try_grant(claims, claim, &turn);
+		granted = try_grant(claims, claim);
 	}
 	lock_release(&claims->lock, &vm->kernel);
 	if (mine)
 		return -EDEADLK;
-	return granted ? 0 : wait_for_grant(vm, claim, wait);
+	return granted ? 0 : -EAGAIN;
+}
+
+static __attribute__((noinline)) int lock_and_enter(struct gmem_vm *vm, struct claim *claim)
+{
+	lock_take(&vm->claims.lock, &vm->kernel);
+	return enter(vm, claim);
+}
+
+static __attribute__((noinline)) int wake_sleeper(struct gmem_vm *vm)
+{
+	gmem_lock_wake(&vm->claims.lock, &vm->kernel);
+	return 0;
+}
+
+/*
+ * This and gmem_claim_release() are enter() and give_up() made short, for what conversions find
+ * most often: nobody else in the list, and one count. Whatever takes another function comes last
+ * of all, so neither has registers to save.
+ */
+int gmem_claim_enter(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
+		     uint64_t count)
+{
+	struct claims *claims = &vm->claims;
+	uint64_t index;
+
+	prepare(claim, ranges, count, false);
+	if (!has_one_count(claim, &index) || !lock_try(&claims->lock))
+		return lock_and_enter(vm, claim);
+	if (claims->newest)
+		return enter(vm, claim);
+	append(claims, claim);
+	claim->granted = true;
+	claim->only_count = count_at(claims, index);
+	atomic_fetch_add_explicit(claim->only_count, 1, memory_order_seq_cst);
+	return lock_drop(&claims->lock) ? wake_sleeper(vm) : 0;
+}
+
+int gmem_claim_await(struct gmem_vm *vm, struct claim *claim, struct wait *wait)
+{
+	return wait_for_grant(vm, claim, wait);
 }
 
 int gmem_claim_take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
 		    uint64_t count, struct wait *wait)
 {
-	claim->lets_pins = false;
-	return take(vm, claim, ranges, count, wait);
+	int rc = gmem_claim_enter(vm, claim, ranges, count);
+
+	return rc == -EAGAIN ? gmem_claim_await(vm, claim, wait) : rc;
 }
 
 int gmem_claim_take_quietly(struct gmem_vm *vm, struct claim *claim,
 			    const struct gmem_range *ranges, uint64_t count, struct wait *wait)
 {
-	claim->lets_pins = true;
-	return take(vm, claim, ranges, count, wait);
+	int rc;
+
+	prepare(claim, ranges, count, true);
+	rc = lock_and_enter(vm, claim);
+	return rc == -EAGAIN ? gmem_claim_await(vm, claim, wait) : rc;
 }
 
 void gmem_claim_release(struct gmem_vm *vm, struct claim *claim)
 {
-	give_up(vm, claim);
+	if (!claim->only_count || !lock_try(&vm->claims.lock)) {
+		give_up(vm, claim);
+		return;
+	}
+	atomic_fetch_sub_explicit(claim->only_count, 1, memory_order_seq_cst);
+	end_claim(vm, claim);
 }
 
 bool gmem_claim_is_mine(struct gmem_vm *vm)
@@ -301,27 +387,26 @@ bool gmem_claim_is_mine(struct gmem_vm *vm)
 	return mine;
 }
 
-static bool is_counted(struct claims *claims, uint64_t gpa, uint64_t size)
+static bool is_counted(struct claims *claims, const struct gmem_range *range)
 {
-	uint64_t first = gpa >> CLAIM_COUNT_SHIFT;
-	uint64_t last = (gpa + size - 1) >> CLAIM_COUNT_SHIFT;
-	uint64_t i;
+	uint64_t first, last, i;
 
+	find_counts(range, &first, &last);
 	if (last - first >= CLAIM_COUNTS)
 		last = first + CLAIM_COUNTS - 1;
 	for (i = first; i <= last; i++) {
-		if (atomic_load_explicit(&claims->counts[i % CLAIM_COUNTS], memory_order_seq_cst))
+		if (atomic_load_explicit(count_at(claims, i), memory_order_seq_cst))
 			return true;
 	}
 	return false;
 }
 
 /* The look at the list, once the counts say that somebody may be there. */
-static __attribute__((noinline)) bool find_granted(struct gmem_vm *vm, uint64_t gpa, uint64_t size,
-						   uint32_t *seen, struct gmem_range *part)
+static __attribute__((noinline)) bool find_granted(struct gmem_vm *vm,
+						   const struct gmem_range *range, uint32_t *seen,
+						   struct gmem_range *part)
 {
-	const struct gmem_range range = { .gpa = gpa, .size = size };
-	const struct claim wanted = { .ranges = &range, .count = 1 };
+	const struct claim wanted = { .ranges = range, .count = 1 };
 	struct claims *claims = &vm->claims;
 	const struct claim *claim;
 
@@ -336,17 +421,19 @@ static __attribute__((noinline)) bool find_granted(struct gmem_vm *vm, uint64_t 
 	return claim != NULL;
 }
 
+bool gmem_claim_find(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen,
+		     struct gmem_range *part)
+{
+	const struct gmem_range range = { .gpa = gpa, .size = size };
+
+	return is_counted(&vm->claims, &range) && find_granted(vm, &range, seen, part);
+}
+
 bool gmem_claim_covers(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen)
 {
 	struct gmem_range part;
 
-	return is_counted(&vm->claims, gpa, size) && find_granted(vm, gpa, size, seen, &part);
-}
-
-bool gmem_claim_find(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen,
-		     struct gmem_range *part)
-{
-	return is_counted(&vm->claims, gpa, size) && find_granted(vm, gpa, size, seen, part);
+	return gmem_claim_find(vm, gpa, size, seen, &part);
 }
 
 int gmem_claim_wait(struct gmem_vm *vm, uint32_t seen, struct wait *wait)

@@ -32,6 +32,7 @@ struct claim {
 	const struct gmem_range *ranges; /* ascending, not overlapping */
 	uint64_t count;                  /* of ranges; 0: at work, but nowhere */
 	uintptr_t thread;
+	_Atomic uint32_t *only_count; /* that it is in; NULL where that would have to be looked for */
 	bool granted;
 	bool lets_pins; /* pages stay as they are: only other claims are kept out */
 };
@@ -42,6 +43,10 @@ struct claim {
  */
 int gmem_claim_take(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
 		    uint64_t count, struct wait *wait);
+/* The same in two halves, for who may not have to wait: -EAGAIN is that it has to. */
+int gmem_claim_enter(struct gmem_vm *vm, struct claim *claim, const struct gmem_range *ranges,
+		     uint64_t count);
+int gmem_claim_await(struct gmem_vm *vm, struct claim *claim, struct wait *wait);
 /* The same for an operation that changes no page. */
 int gmem_claim_take_quietly(struct gmem_vm *vm, struct claim *claim,
 			    const struct gmem_range *ranges, uint64_t count, struct wait *wait);

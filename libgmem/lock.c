@@ -8,15 +8,6 @@
 /* Sleeps have an end for signals' sake (gmem_kernel_futex_wait()), not for their own. */
 #define SLEEP_NS UINT64_C(1000000000)
 
-static bool try_to_take(struct lock *lock)
-{
-	uint32_t expected = LOCK_FREE;
-
-	return atomic_load_explicit(&lock->word, memory_order_relaxed) == LOCK_FREE &&
-	       atomic_compare_exchange_strong_explicit(&lock->word, &expected, LOCK_HELD,
-						       memory_order_acquire, memory_order_relaxed);
-}
-
 /*
  * Whoever has slept takes the lock as LOCK_SOUGHT: others may still be asleep, and it is the only
  * one that was woken.
@@ -26,7 +17,8 @@ void gmem_lock_wait(struct lock *lock, const struct gmem_kernel *kernel)
 	unsigned int looks;
 
 	for (looks = 0; looks < EAGER_LOOKS; looks++) {
-		if (try_to_take(lock))
+		if (atomic_load_explicit(&lock->word, memory_order_relaxed) == LOCK_FREE &&
+		    lock_try(lock))
 			return;
 		pause_cpu();
 	}

@@ -7,6 +7,7 @@
 #ifndef GMEM_LOCK_H
 #define GMEM_LOCK_H
 
+#include "compiler.h"
 #include "kernel.h"
 
 #include <stdatomic.h>
@@ -22,26 +23,37 @@ struct lock {
 	_Atomic uint32_t word; /* LOCK_* */
 };
 
-/* What lock_take() and lock_release() come to where there is more than one thread. */
+/* What it comes to where there is more than one thread. */
 void gmem_lock_wait(struct lock *lock, const struct gmem_kernel *kernel);
 void gmem_lock_wake(struct lock *lock, const struct gmem_kernel *kernel);
 
-static inline void lock_take(struct lock *lock, const struct gmem_kernel *kernel)
+/* False: somebody else has it, gmem_lock_wait() takes it. */
+static inline bool lock_try(struct lock *lock)
 {
 	uint32_t expected = LOCK_FREE;
+	bool taken = atomic_compare_exchange_strong_explicit(
+		&lock->word, &expected, LOCK_HELD, memory_order_acquire, memory_order_relaxed);
 
-	if (__builtin_expect(!atomic_compare_exchange_strong_explicit(
-				     &lock->word, &expected, LOCK_HELD, memory_order_acquire,
-				     memory_order_relaxed),
-			     0))
+	return likely(taken);
+}
+
+static inline void lock_take(struct lock *lock, const struct gmem_kernel *kernel)
+{
+	if (!lock_try(lock))
 		gmem_lock_wait(lock, kernel);
+}
+
+/* True: somebody waits for it, gmem_lock_wake() is to be called. */
+static inline bool lock_drop(struct lock *lock)
+{
+	uint32_t was = atomic_exchange_explicit(&lock->word, LOCK_FREE, memory_order_release);
+
+	return unlikely(was == LOCK_SOUGHT);
 }
 
 static inline void lock_release(struct lock *lock, const struct gmem_kernel *kernel)
 {
-	uint32_t was = atomic_exchange_explicit(&lock->word, LOCK_FREE, memory_order_release);
-
-	if (__builtin_expect(was == LOCK_SOUGHT, 0))
+	if (lock_drop(lock))
 		gmem_lock_wake(lock, kernel);
 }
 

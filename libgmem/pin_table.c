@@ -7,6 +7,7 @@
 #include "pin_table.h"
 
 #include "range.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -42,7 +43,7 @@ void gmem_pin_table_release(struct gmem_vm *vm)
 static uint32_t group_of_thread(void)
 {
 	/* Thread descriptors lie at regular distances: the upper bits of a product spread them. */
-	uint64_t hash = (uint64_t)(uintptr_t)pthread_self() * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t hash = (uint64_t)this_thread() * UINT64_C(0x9e3779b97f4a7c15);
 
 	return (uint32_t)(hash >> 32) % FIRST_GROUPS;
 }
@@ -153,23 +154,46 @@ static bool look_at_slot(const struct gmem_vm *vm, const struct pin_slot *slot, 
 	return true;
 }
 
-bool gmem_pin_table_find(struct gmem_vm *vm, uint64_t gpa, uint64_t size, struct gmem_range *pinned)
+static inline uint64_t load_taken(const struct pin_memory *memory, uint32_t group)
 {
-	uint32_t groups = atomic_load_explicit(&vm->pins.groups, memory_order_seq_cst), i;
+	return atomic_load_explicit(&memory->groups[group].taken, memory_order_seq_cst);
+}
+
+/* Most often there is no pin at all: these loads are all there is to do then. */
+static inline bool has_none(const struct pin_memory *memory)
+{
+	_Static_assert(FIRST_GROUPS == 8, "each of them is here");
+	return !(load_taken(memory, 0) | load_taken(memory, 1) | load_taken(memory, 2) |
+		 load_taken(memory, 3) | load_taken(memory, 4) | load_taken(memory, 5) |
+		 load_taken(memory, 6) | load_taken(memory, 7));
+}
+
+static __attribute__((noinline)) bool find_in_groups(struct gmem_vm *vm, uint32_t groups,
+						     uint64_t gpa, uint64_t size,
+						     struct gmem_range *pinned)
+{
 	bool found = false;
+	uint64_t taken;
+	uint32_t i;
 
-	pinned->size = 0;
 	for (i = 0; i < groups; i++) {
-		uint64_t taken = atomic_load_explicit(&vm->pins.memory->groups[i].taken,
-						      memory_order_seq_cst);
-
-		for (; taken; taken &= taken - 1) {
+		for (taken = load_taken(vm->pins.memory, i); taken; taken &= taken - 1) {
 			uint32_t slot = i * PIN_GROUP_SLOTS + (uint32_t)__builtin_ctzll(taken);
 
 			found |= look_at_slot(vm, slot_at(vm, slot), gpa, size, pinned);
 		}
 	}
 	return found;
+}
+
+bool gmem_pin_table_find(struct gmem_vm *vm, uint64_t gpa, uint64_t size, struct gmem_range *pinned)
+{
+	uint32_t groups = atomic_load_explicit(&vm->pins.groups, memory_order_seq_cst);
+
+	pinned->size = 0;
+	if (groups == FIRST_GROUPS && has_none(vm->pins.memory))
+		return false;
+	return find_in_groups(vm, groups, gpa, size, pinned);
 }
 
 enum verdict gmem_pin_table_wait(struct gmem_vm *vm, uint64_t gpa, uint64_t size, struct wait *wait)
