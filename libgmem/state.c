@@ -166,6 +166,12 @@ static void fill_leaf(struct state *state, uint64_t gib, bool private)
 	}
 }
 
+/* A uniform word that sends readers to its leaf instead, once that holds what the word says. */
+static inline uint64_t word_with_leaf(uint64_t word)
+{
+	return (word & ~(KIND_MASK | LEAF_MASK)) | KIND_LEAF | LEAF_UNKNOWN;
+}
+
 /*
  * Makes the leaf of a locked, uniform GiB hold what the word says, and sends readers there.
  * Returns the word as it is then, still locked.
@@ -173,13 +179,23 @@ static void fill_leaf(struct state *state, uint64_t gib, bool private)
 static uint64_t switch_to_leaf(struct state *state, uint64_t gib, uint64_t word)
 {
 	bool private = (word & KIND_MASK) == KIND_PRIVATE;
-	uint64_t leaf = word & ~(KIND_MASK | LEAF_MASK);
+	uint64_t leaf = word_with_leaf(word);
 
 	if ((word & LEAF_MASK) != (private ? LEAF_ONES : LEAF_ZEROS))
 		fill_leaf(state, gib, private);
-	leaf |= KIND_LEAF | LEAF_UNKNOWN;
 	publish_word(&state->words[gib], word, leaf);
 	return leaf;
+}
+
+/* Sets some bits of a chunk in a locked GiB; returns those that were not so before. */
+static inline uint64_t set_in_chunk(_Atomic uint64_t *chunk, uint64_t mask, bool private)
+{
+	uint64_t from = atomic_load_explicit(chunk, memory_order_relaxed);
+	uint64_t to = private ? from | mask : from & ~mask;
+
+	if (to != from)
+		atomic_store_explicit(chunk, to, memory_order_release);
+	return from ^ to;
 }
 
 /* Sets bits in the leaf of a locked GiB; returns how many of the pages were not so before. */
@@ -189,15 +205,11 @@ static uint64_t set_bits(struct state *state, uint64_t first, uint64_t count, bo
 
 	while (count) {
 		uint64_t piece = piece_in_chunk(first, count);
-		uint64_t mask = chunk_mask(first, piece);
-		_Atomic uint64_t *chunk = &state->bits[first / PAGES_PER_CHUNK];
-		uint64_t from = atomic_load_explicit(chunk, memory_order_relaxed);
-		uint64_t to = private ? from | mask : from & ~mask;
+		uint64_t bits = set_in_chunk(&state->bits[first / PAGES_PER_CHUNK],
+					     chunk_mask(first, piece), private);
 
-		if (to != from) {
-			atomic_store_explicit(chunk, to, memory_order_release);
-			changed += (uint64_t)__builtin_popcountll(from ^ to);
-		}
+		if (bits)
+			changed += (uint64_t)__builtin_popcountll(bits);
 		first += piece;
 		count -= piece;
 	}
@@ -205,7 +217,7 @@ static uint64_t set_bits(struct state *state, uint64_t first, uint64_t count, bo
 }
 
 /* The word that fits a leaf with so many private pages: a uniform one where they are alike. */
-static uint64_t word_for_count(uint64_t private_pages, uint64_t pages)
+static inline uint64_t word_for_count(uint64_t private_pages, uint64_t pages)
 {
 	if (private_pages == 0)
 		return uniform_word(false, pages, LEAF_ZEROS);
@@ -326,7 +338,8 @@ bool gmem_state_is_private(const struct state *state, uint64_t page)
 	return (load_chunk(state, page) >> (page % PAGES_PER_CHUNK)) & 1;
 }
 
-uint64_t gmem_state_set(struct state *state, uint64_t first, uint64_t count, bool private)
+static __attribute__((noinline)) uint64_t set_pages(struct state *state, uint64_t first,
+						    uint64_t count, bool private)
 {
 	uint64_t changed = 0;
 
@@ -342,6 +355,49 @@ uint64_t gmem_state_set(struct state *state, uint64_t first, uint64_t count, boo
 		count -= piece;
 	}
 	return changed;
+}
+
+/* What a GiB of the other state looks like whose leaf is filled, and which nobody is at. */
+static inline bool is_ready(uint64_t word, bool private)
+{
+	uint64_t ready = private ? KIND_SHARED | LEAF_ZEROS : KIND_PRIVATE | LEAF_ONES;
+
+	return (word & (LOCKED | KIND_MASK | LEAF_MASK)) == ready;
+}
+
+/*
+ * set_part() made short, for what guests ask for most: one page of a GiB that nobody else is at.
+ * The leaf is in use, or filled already; then locking the word and sending readers to the leaf are
+ * one exchange. And there are no bits to count.
+ */
+static inline bool set_page(struct state *state, uint64_t page, bool private, uint64_t *changed)
+{
+	uint64_t gib = page >> state->gib_shift, pages = pages_in_gib(state, gib), count;
+	_Atomic uint64_t *word = &state->words[gib];
+	uint64_t old = atomic_load_explicit(word, memory_order_relaxed), leaf = old;
+
+	if (is_ready(old, private) && pages > 1)
+		leaf = word_with_leaf(old);
+	else if ((old & (LOCKED | KIND_MASK)) != KIND_LEAF)
+		return false;
+	leaf |= LOCKED;
+	if (!atomic_compare_exchange_strong_explicit(word, &old, leaf, memory_order_acq_rel,
+						     memory_order_relaxed))
+		return false;
+	*changed = set_in_chunk(&state->bits[page / PAGES_PER_CHUNK],
+				UINT64_C(1) << page % PAGES_PER_CHUNK, private) != 0;
+	count = word_count(leaf) + (private ? *changed : -*changed);
+	publish_word(word, leaf, word_for_count(count, pages));
+	return true;
+}
+
+uint64_t gmem_state_set(struct state *state, uint64_t first, uint64_t count, bool private)
+{
+	uint64_t changed;
+
+	if (count == 1 && set_page(state, first, private, &changed))
+		return changed;
+	return set_pages(state, first, count, private);
 }
 
 uint32_t gmem_state_query(const struct state *state, uint64_t first, uint64_t count)
