@@ -2,10 +2,13 @@
 /* Conversions as callers make them: judged, claimed, done, taken back, and reported. */
 #include "convert.h"
 
+#include "compiler.h"
+#include "convert_call.h"
 #include "discard.h"
 #include "exits.h"
 #include "listen.h"
 #include "log.h"
+#include "pin_table.h"
 #include "probes.h"
 #include "range.h"
 
@@ -30,18 +33,27 @@ static int check_flags(const struct gmem_vm *vm, const char *function, uint32_t 
 	return -EINVAL;
 }
 
+static inline bool is_possible(const struct gmem_vm *vm, uint32_t to)
+{
+	return to == GMEM_SHARED || (to == GMEM_PRIVATE && vm_has_private(vm));
+}
+
+static inline bool is_whole_pages(const struct gmem_vm *vm, const struct gmem_range *range)
+{
+	return range_is_valid(range->gpa, range->size) &&
+	       range_is_aligned(range->gpa, range->size, vm->caps.page_size);
+}
+
 static int check_request(const struct gmem_vm *vm, const char *function, uint32_t to)
 {
-	if (to != GMEM_PRIVATE && to != GMEM_SHARED) {
-		log_error(vm->ctx, "%s: to is %u; it must be GMEM_PRIVATE or GMEM_SHARED", function,
-			  to);
-		return -EINVAL;
-	}
-	if (to == GMEM_PRIVATE && !vm_has_private(vm)) {
+	if (is_possible(vm, to))
+		return 0;
+	if (to == GMEM_PRIVATE) {
 		log_debug(vm->ctx, "%s: VM descriptor %d has no private memory", function, vm->fd);
 		return -EOPNOTSUPP;
 	}
-	return 0;
+	log_error(vm->ctx, "%s: to is %u; it must be GMEM_PRIVATE or GMEM_SHARED", function, to);
+	return -EINVAL;
 }
 
 static bool is_quiet(const struct conversion *conversion)
@@ -54,8 +66,7 @@ static int check_range(const struct conversion *conversion, uint64_t index, uint
 	const struct gmem_vm *vm = conversion->vm;
 	const struct gmem_range *range = &conversion->plan.ranges[index];
 
-	if (!range_is_valid(range->gpa, range->size) ||
-	    !range_is_aligned(range->gpa, range->size, vm->caps.page_size)) {
+	if (!is_whole_pages(vm, range)) {
 		if (is_quiet(conversion))
 			return -EINVAL;
 		log_debug(vm->ctx,
@@ -251,15 +262,10 @@ static __attribute__((noinline)) int check_and_commit(struct conversion *convers
 
 static int convert_claimed(struct conversion *conversion)
 {
-	struct plan_run run;
-
-	conversion->heard = gmem_listen_is_on(conversion->vm, GMEM_LISTEN_CONVERT);
-	if (conversion->heard ||
-	    conversion->flags & (GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_TRUST_STATE) ||
-	    !gmem_plan_is_one_run(&conversion->plan, &run))
+	if (conversion->heard || !conversion->is_one_run)
 		return check_and_commit(conversion);
 	conversion->report.stage = GMEM_STAGE_COMMIT;
-	return gmem_convert_one_run(conversion, &run);
+	return gmem_convert_one_run(conversion);
 }
 
 /* On failure half-way: the first page that is not as asked for. */
@@ -309,17 +315,50 @@ static int claim_failed(struct conversion *conversion, int error)
 	return error;
 }
 
-static int run_conversion(struct conversion *conversion, bool *full)
+/* What there is to know as soon as the addresses are claimed. A first call was for one run. */
+static void look(struct conversion *conversion)
+{
+	uint32_t flags = conversion->flags & (GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_TRUST_STATE);
+
+	conversion->heard = gmem_listen_is_on(conversion->vm, GMEM_LISTEN_CONVERT);
+	conversion->is_one_run = !flags &&
+				 gmem_plan_is_one_run(&conversion->plan, &conversion->run);
+	conversion->is_one_run |= conversion->first.made;
+}
+
+/*
+ * How far a conversion has come before convert_at_length(): what gmem_claim_enter() returned, or
+ * one of these.
+ */
+enum {
+	UNCLAIMED = 1,
+	CALLED, /* claimed, and the kernel's answer to a first call is there */
+	OVER,
+};
+
+static int claim(struct conversion *conversion, int so_far)
+{
+	int rc = so_far;
+
+	if (rc == UNCLAIMED)
+		rc = gmem_claim_enter(conversion->vm, &conversion->claim, conversion->plan.ranges,
+				      conversion->plan.count);
+	if (rc == -EAGAIN)
+		rc = gmem_claim_await(conversion->vm, &conversion->claim, &conversion->wait);
+	return rc < 0 ? claim_failed(conversion, rc) : 0;
+}
+
+static int run_conversion(struct conversion *conversion, int so_far, bool *full)
 {
 	struct gmem_report *report = &conversion->report;
 	int rc;
 
 	report->stage = GMEM_STAGE_PREPARE;
-	rc = gmem_claim_take(conversion->vm, &conversion->claim, conversion->plan.ranges,
-			     conversion->plan.count, &conversion->wait);
+	rc = claim(conversion, so_far);
 	if (rc)
-		return claim_failed(conversion, rc);
+		return rc;
 	report->stage = GMEM_STAGE_PLAN;
+	look(conversion);
 	rc = convert_claimed(conversion);
 	if (rc && report->stage >= GMEM_STAGE_COMMIT)
 		report_first_wrong(conversion);
@@ -327,27 +366,6 @@ static int run_conversion(struct conversion *conversion, bool *full)
 		*full = gmem_convert_discard(conversion);
 	gmem_claim_release(conversion->vm, &conversion->claim);
 	return rc;
-}
-
-/* Devices have states too, and are refused all the same where the plan says so. */
-static bool may_be_refused(const struct conversion *conversion)
-{
-	struct plan_obstacle obstacle = { 0 };
-
-	return (conversion->plan.to == GMEM_PRIVATE ||
-		conversion->plan.gaps & GMEM_VM_GAPS_REFUSE) &&
-	       gmem_plan_check(&conversion->plan, &obstacle);
-}
-
-/* Nothing to do, by our own record, without so much as a claim. */
-static bool is_done_already(const struct conversion *conversion)
-{
-	const struct gmem_range *range = conversion->plan.ranges;
-
-	return conversion->flags & GMEM_CONVERT_TRUST_STATE && conversion->plan.count == 1 &&
-	       gmem_vm_get_state(conversion->vm, range->gpa, range->size) ==
-		       (int)conversion->plan.to &&
-	       !may_be_refused(conversion);
 }
 
 static void finish(struct conversion *conversion, int error, struct gmem_report *report)
@@ -374,13 +392,10 @@ static void finish(struct conversion *conversion, int error, struct gmem_report 
 		*report = *own;
 }
 
-static void conversion_init(struct conversion *conversion, struct gmem_vm *vm, const char *function,
-			    const struct gmem_range *ranges, uint64_t count, uint32_t to,
-			    uint32_t flags)
+static void plan_init(struct plan *plan, struct gmem_vm *vm, const struct gmem_range *ranges,
+		      uint64_t count, uint32_t to)
 {
-	conversion->vm = vm;
-	conversion->function = function;
-	conversion->plan = (struct plan){
+	*plan = (struct plan){
 		.table = &vm->layout->table,
 		.ranges = ranges,
 		.count = count,
@@ -389,10 +404,22 @@ static void conversion_init(struct conversion *conversion, struct gmem_vm *vm, c
 		.gaps = vm->config.flags,
 		.page_shift = vm->caps.page_shift,
 	};
+}
+
+/* All but its claim and the answer to its first call, which may have been there before. */
+static void conversion_init(struct conversion *conversion, struct gmem_vm *vm, const char *function,
+			    uint32_t flags, bool called)
+{
+	conversion->vm = vm;
+	conversion->function = function;
 	conversion->flags = flags;
-	conversion->report = (struct gmem_report){ .stage = GMEM_STAGE_PLAN };
+	conversion->report = (struct gmem_report){
+		.stage = GMEM_STAGE_PLAN,
+		.ioctls = called,
+	};
 	wait_init(&conversion->wait, vm, &conversion->report, GMEM_OPERATION_CONVERT,
 		  flags & GMEM_CONVERT_NOWAIT || !vm->config.deadline_ns);
+	conversion->first.made = called;
 	conversion->in_use = false;
 	conversion->said = false;
 }
@@ -407,18 +434,135 @@ static void flush(struct conversion *conversion)
 	(void)gmem_discard_flush(conversion->vm, &conversion->wait);
 }
 
-static void count_conversion(struct conversion *conversion, int error)
+static inline void count_conversion(struct gmem_vm *vm, uint32_t to, int error, uint64_t converted,
+				    uint32_t ioctls, uint32_t retries)
 {
-	struct counters *counters = &conversion->vm->counters;
-	const struct gmem_report *report = &conversion->report;
+	struct counters *counters = &vm->counters;
 
 	count(&counters->conversions, 1);
 	count(&counters->conversions_failed, error != 0);
-	count(conversion->plan.to == GMEM_PRIVATE ? &counters->bytes_private
-						  : &counters->bytes_shared,
-	      report->converted);
-	count(&counters->ioctls, report->ioctls);
-	count(&counters->retries, report->retries);
+	count(to == GMEM_PRIVATE ? &counters->bytes_private : &counters->bytes_shared, converted);
+	count(&counters->ioctls, ioctls);
+	count(&counters->retries, retries);
+}
+
+/* Whatever is not over at once, from where it has come to. */
+static __attribute__((noinline)) int convert_at_length(struct conversion *conversion, int so_far,
+						       struct gmem_vm *vm, const char *function,
+						       const struct gmem_range *ranges,
+						       uint64_t count, uint32_t to, uint32_t flags,
+						       struct gmem_report *report,
+						       struct convert_end *end)
+{
+	const struct gmem_report *own = &conversion->report;
+	bool full = false;
+	int rc = 0;
+
+	conversion_init(conversion, vm, function, flags, so_far == CALLED);
+	plan_init(&conversion->plan, vm, ranges, count, to);
+	if (so_far == UNCLAIMED)
+		rc = check_request(vm, function, to);
+	if (!rc && so_far == UNCLAIMED)
+		rc = check_ranges(conversion);
+	if (!rc)
+		rc = run_conversion(conversion, so_far, &full);
+	finish(conversion, rc, report);
+	count_conversion(vm, to, rc, own->converted, own->ioctls, own->retries);
+	PROBE5(convert_done, vm->fd, rc, own->converted, own->ioctls, own->waited_ns);
+	if (end)
+		*end = (struct convert_end){ conversion->wait.later, conversion->said };
+	if (full)
+		flush(conversion);
+	return rc;
+}
+
+/* Devices have states too, and are refused all the same where the plan says so. */
+static __attribute__((noinline)) bool may_be_refused(struct gmem_vm *vm,
+						     const struct gmem_range *range, uint32_t to)
+{
+	struct plan_obstacle obstacle = { 0 };
+	struct plan plan;
+
+	plan_init(&plan, vm, range, 1, to);
+	return gmem_plan_check(&plan, &obstacle);
+}
+
+/* Nothing to do, by our own record, without so much as a claim. */
+static inline bool is_done_already(struct gmem_vm *vm, const struct gmem_range *range, uint32_t to)
+{
+	if (gmem_vm_get_state(vm, range->gpa, range->size) != (int)to)
+		return false;
+	return (to == GMEM_SHARED && !(vm->config.flags & GMEM_VM_GAPS_REFUSE)) ||
+	       !may_be_refused(vm, range, to);
+}
+
+/*
+ * Of a claimed range: 0, CALLED or OVER. Under tracking per VM, as with all split memory, there
+ * is a side to be freed as well.
+ */
+static ALWAYS_INLINE int make_first_call(struct gmem_vm *vm, const struct gmem_range *range,
+					 uint32_t to, struct first_call *first, uint64_t *converted)
+{
+	struct plan_place place;
+	struct gmem_range pinned;
+	int rc;
+
+	if (unlikely(vm->first_listener) || unlikely(vm->tracking != GMEM_TRACKING_FILE) ||
+	    unlikely(atomic_load_explicit(&vm->has_split, memory_order_relaxed)) ||
+	    unlikely(!plan_find_place(&vm->layout->table, range, &place)))
+		return 0;
+	if (to == GMEM_PRIVATE &&
+	    unlikely(gmem_pin_table_find(vm, range->gpa, range->size, &pinned)))
+		return 0;
+	rc = call_file(vm, place.region->guest.fd, place.offset, range, to, &first->stuck);
+	if (unlikely(rc)) {
+		first->rc = rc;
+		return CALLED;
+	}
+	*converted = set_state(vm, place.region, place.offset, range->size, to);
+	return OVER;
+}
+
+/* Counts and reports what is over at once. */
+static ALWAYS_INLINE int done(struct gmem_vm *vm, uint32_t to, uint64_t converted, uint32_t ioctls,
+			      struct gmem_report *report)
+{
+	count_conversion(vm, to, 0, converted, ioctls, 0);
+	PROBE5(convert_done, vm->fd, 0, converted, ioctls, 0);
+	if (report) {
+		clear(report, sizeof(*report));
+		report->stage = GMEM_STAGE_DONE;
+		report->operation = GMEM_OPERATION_CONVERT;
+		report->converted = converted;
+		report->ioctls = ioctls;
+	}
+	return OVER;
+}
+
+/*
+ * What guests ask for most is one range that is all in one place, with nobody in the way: that
+ * takes a claim, a call and a change of state, and no plan, no report to keep, no waiting. What
+ * does not end here goes on in convert_at_length() from where it has come to.
+ */
+static ALWAYS_INLINE int convert_at_once(struct gmem_vm *vm, const struct gmem_range *range,
+					 uint32_t to, uint32_t flags, struct conversion *conversion,
+					 struct gmem_report *report)
+{
+	uint64_t converted;
+	int so_far;
+
+	if (!is_possible(vm, to) || !is_whole_pages(vm, range) || flags & GMEM_CONVERT_ROLLBACK)
+		return UNCLAIMED;
+	if (flags & GMEM_CONVERT_TRUST_STATE)
+		return is_done_already(vm, range, to) ? done(vm, to, 0, 0, report) : UNCLAIMED;
+	so_far = gmem_claim_enter(vm, &conversion->claim, range, 1);
+	if (likely(!so_far))
+		so_far = make_first_call(vm, range, to, &conversion->first, &converted);
+	if (likely(so_far == OVER)) {
+		gmem_claim_release(vm, &conversion->claim);
+		done(vm, to, converted, 1, report);
+	}
+	return so_far;
 }
 
 int gmem_convert(struct gmem_vm *vm, const char *function, const struct gmem_range *ranges,
@@ -426,25 +570,17 @@ int gmem_convert(struct gmem_vm *vm, const char *function, const struct gmem_ran
 		 struct convert_end *end)
 {
 	struct conversion conversion;
-	bool full = false;
-	int rc;
+	int so_far = UNCLAIMED;
 
-	conversion_init(&conversion, vm, function, ranges, count, to, flags);
 	PROBE4(convert_start, vm->fd, ranges->gpa, ranges->size, to);
-	rc = check_request(vm, function, to);
-	if (!rc)
-		rc = check_ranges(&conversion);
-	if (!rc && !is_done_already(&conversion))
-		rc = run_conversion(&conversion, &full);
-	finish(&conversion, rc, report);
-	count_conversion(&conversion, rc);
-	PROBE5(convert_done, vm->fd, rc, conversion.report.converted, conversion.report.ioctls,
-	       conversion.report.waited_ns);
+	if (count == 1)
+		so_far = convert_at_once(vm, ranges, to, flags, &conversion, report);
+	if (so_far != OVER)
+		return convert_at_length(&conversion, so_far, vm, function, ranges, count, to,
+					 flags, report, end);
 	if (end)
-		*end = (struct convert_end){ conversion.wait.later, conversion.said };
-	if (full)
-		flush(&conversion);
-	return rc;
+		*end = (struct convert_end){ 0 };
+	return 0;
 }
 
 /* For what is refused before there is a conversion. */
@@ -459,17 +595,35 @@ static int refuse(struct gmem_report *report, int error)
 	return error;
 }
 
+static int check_call(const struct gmem_vm *vm, const char *function, uint32_t flags)
+{
+	int rc = gmem_vm_check(vm, function);
+
+	return rc ? rc : check_flags(vm, function, flags);
+}
+
+static __attribute__((noinline)) int refuse_call(const struct gmem_vm *vm, const char *function,
+						 uint32_t flags, struct gmem_report *report)
+{
+	return refuse(report, check_call(vm, function, flags));
+}
+
+/* gmem_convert() again, for the sake of what it costs to call it. */
 int gmem_vm_convert(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t to, uint32_t flags,
 		    struct gmem_report *report)
 {
 	const struct gmem_range range = { .gpa = gpa, .size = size };
-	int rc = gmem_vm_check(vm, "gmem_vm_convert");
+	struct conversion conversion;
+	int so_far;
 
-	if (!rc)
-		rc = check_flags(vm, "gmem_vm_convert", flags);
-	if (rc)
-		return refuse(report, rc);
-	return gmem_convert(vm, "gmem_vm_convert", &range, 1, to, flags, report, NULL);
+	if (!vm || vm_is_forked(vm) || flags & ~ALL_FLAGS)
+		return refuse_call(vm, "gmem_vm_convert", flags, report);
+	PROBE4(convert_start, vm->fd, gpa, size, to);
+	so_far = convert_at_once(vm, &range, to, flags, &conversion, report);
+	if (so_far != OVER)
+		return convert_at_length(&conversion, so_far, vm, "gmem_vm_convert", &range, 1, to,
+					 flags, report, NULL);
+	return 0;
 }
 
 int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range *ranges, size_t count,

@@ -15,6 +15,13 @@ static inline uint32_t opposite_state(uint32_t state)
 	return state == GMEM_PRIVATE ? GMEM_SHARED : GMEM_PRIVATE;
 }
 
+/* The kernel's answer to a call for all of a conversion that was made before anything else. */
+struct first_call {
+	bool made;
+	int rc;
+	uint64_t stuck;
+};
+
 struct conversion {
 	struct gmem_vm *vm;
 	const char *function; /* for messages */
@@ -23,6 +30,9 @@ struct conversion {
 	struct gmem_report report;
 	struct wait wait;
 	struct claim claim;
+	struct first_call first;
+	struct plan_run run; /* all of it, if that is one */
+	bool is_one_run;
 	bool in_use; /* some page was, and is for a second look */
 	bool said;   /* what failed was logged, or was not for want of a right to */
 	bool heard;  /* listeners are to be told; known once it has its claim */
@@ -34,7 +44,7 @@ struct conversion {
  */
 int gmem_convert_commit(struct conversion *conversion);
 /* The same of a plan that is one run. */
-int gmem_convert_one_run(struct conversion *conversion, const struct plan_run *run);
+int gmem_convert_one_run(struct conversion *conversion);
 
 /* Tells listeners that pages will be private. 0, or -ECANCELED: then nobody has been told. */
 int gmem_convert_tell_before(struct conversion *conversion);

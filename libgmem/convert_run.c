@@ -4,17 +4,14 @@
  * follows what the kernel did.
  */
 #include "convert.h"
+#include "convert_call.h"
 #include "log.h"
 #include "pin_table.h"
 #include "range.h"
 #include "shadow.h"
-#include "uapi/kvm.h"
 
 #include <errno.h>
 #include <gmem/access.h>
-
-/* error_offset before the call: what the kernel never writes. */
-#define NO_OFFSET UINT64_MAX
 
 static bool to_private(const struct conversion *conversion)
 {
@@ -26,70 +23,25 @@ static uint64_t page_size(const struct conversion *conversion)
 	return conversion->vm->caps.page_size;
 }
 
-static uint64_t attributes_of(uint32_t state)
-{
-	return state == GMEM_PRIVATE ? GMEM_KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
-}
-
-/* Of an address of a run: the run is one piece of the file. */
-static uint64_t file_offset(const struct plan_run *run, uint64_t gpa)
-{
-	return run->first.offset + (gpa - run->first.gpa);
-}
-
-static int call_vm(const struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t to)
-{
-	struct gmem_kvm_memory_attributes request = {
-		.address = gpa,
-		.size = size,
-		.attributes = attributes_of(to),
-	};
-
-	return gmem_kernel_ioctl(&vm->kernel, vm->fd, GMEM_KVM_SET_MEMORY_ATTRIBUTES, &request);
-}
-
-static int call_file(const struct gmem_vm *vm, const struct plan_run *run, uint64_t gpa,
-		     uint64_t size, uint32_t to, uint64_t *stuck)
-{
-	struct gmem_kvm_memory_attributes2 request = {
-		.offset = file_offset(run, gpa),
-		.size = size,
-		.attributes = attributes_of(to),
-		.error_offset = NO_OFFSET,
-	};
-	int rc = gmem_kernel_ioctl(&vm->kernel, run->first.guest_memfd,
-				   GMEM_KVM_SET_MEMORY_ATTRIBUTES2, &request);
-	uint64_t skipped = request.error_offset - request.offset;
-
-	/* Only EAGAIN and ENOMEM say where (kernel fact P5). Anything odd means the first page. */
-	*stuck = gpa;
-	if (rc == -EAGAIN && request.error_offset >= request.offset && skipped < size)
-		*stuck = gpa + (skipped & ~(vm->caps.page_size - 1));
-	return rc;
-}
-
-/* Tells the kernel of a part of a run. stuck is where it says EAGAIN for. */
+/* Tells the kernel of a part of a run, which is one piece of the file. stuck as in call_file(). */
 int gmem_convert_call(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
 		      uint64_t size, uint32_t to, uint64_t *stuck)
 {
+	const struct gmem_range range = { .gpa = gpa, .size = size };
 	const struct gmem_vm *vm = conversion->vm;
 
 	conversion->report.ioctls++;
 	*stuck = gpa;
 	if (conversion->plan.tracking == GMEM_TRACKING_VM)
-		return call_vm(vm, gpa, size, to);
-	return call_file(vm, run, gpa, size, to, stuck);
+		return call_vm(vm, &range, to);
+	return call_file(vm, run->first.guest_memfd, run->first.offset + (gpa - run->first.gpa),
+			 &range, to, stuck);
 }
 
 uint64_t gmem_convert_set(const struct conversion *conversion, const struct section_view *view,
 			  uint64_t gpa, uint64_t size, uint32_t to)
 {
-	unsigned int shift = conversion->plan.page_shift;
-	uint64_t offset = view->offset + (gpa - view->gpa);
-
-	return gmem_state_set(&region_shadow(view->region)->state, offset >> shift, size >> shift,
-			      to == GMEM_PRIVATE)
-	       << shift;
+	return set_state(conversion->vm, view->region, view->offset + (gpa - view->gpa), size, to);
 }
 
 /* What has an address of a run, which may be several sections; room is for another than the first. */
@@ -217,10 +169,23 @@ static __attribute__((noinline)) int call_again(struct conversion *conversion,
 	return error;
 }
 
+/* The first time a run is called for, that may have been done already. */
+static int call_or_answer(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
+			  uint64_t size, uint64_t *stuck)
+{
+	struct first_call *first = &conversion->first;
+
+	if (!first->made)
+		return gmem_convert_call(conversion, run, gpa, size, conversion->plan.to, stuck);
+	first->made = false;
+	*stuck = first->stuck;
+	return first->rc;
+}
+
 static int insist_on_call(struct conversion *conversion, const struct plan_run *run, uint64_t gpa,
 			  uint64_t size, uint64_t *stuck)
 {
-	int rc = gmem_convert_call(conversion, run, gpa, size, conversion->plan.to, stuck);
+	int rc = call_or_answer(conversion, run, gpa, size, stuck);
 
 	return is_answer(conversion, rc) ? rc : call_again(conversion, run, gpa, size, rc, stuck);
 }
@@ -303,7 +268,9 @@ static int convert_run(struct conversion *conversion, const struct plan_run *run
 			busy = end;
 			continue;
 		}
-		size = free_of_pins(conversion, gpa, lower(limit, busy - gpa), &pinned);
+		size = conversion->first.made
+			       ? run->size
+			       : free_of_pins(conversion, gpa, lower(limit, busy - gpa), &pinned);
 		if (!size) {
 			note_obstacle(conversion, GMEM_OBSTACLE_PIN);
 			gpa += pinned.size;
@@ -389,9 +356,9 @@ static int second_look(struct conversion *conversion)
 	return conversion->wait.never ? -EAGAIN : insist(conversion);
 }
 
-int gmem_convert_one_run(struct conversion *conversion, const struct plan_run *run)
+int gmem_convert_one_run(struct conversion *conversion)
 {
-	int rc = convert_run(conversion, run);
+	int rc = convert_run(conversion, &conversion->run);
 
 	return rc || !conversion->in_use ? rc : second_look(conversion);
 }

@@ -17,6 +17,7 @@ int gmem_layout_new(struct gmem_vm *vm, struct layout **layout)
 		return -ENOMEM;
 	}
 	made->vm = vm;
+	made->table.page_mask = vm->caps.page_size - 1;
 	pthread_mutex_init(&made->lock, NULL);
 	pthread_mutex_init(&made->show_lock, NULL);
 	atomic_init(&made->slots_used, 0);

@@ -25,16 +25,17 @@ int gmem_layout_table_init(struct layout_table *table, const struct gmem_kernel 
 		return -ENOMEM;
 	/* A huge page for each part that is touched would be most of it wasted; best effort. */
 	gmem_kernel_madvise(kernel, (uint64_t)address, table->length, MADV_NOHUGEPAGE);
-	table->copies = (struct layout_copy *)(uintptr_t)address;
+	table->copies[0] = (struct layout_copy *)(uintptr_t)address;
+	table->copies[1] = table->copies[0] + 1;
 	atomic_init(&table->sequence, 0);
 	return 0;
 }
 
 void gmem_layout_table_release(struct layout_table *table, const struct gmem_kernel *kernel)
 {
-	if (table->copies)
-		gmem_kernel_munmap(kernel, address_of(table->copies), table->length);
-	table->copies = NULL;
+	if (table->copies[0])
+		gmem_kernel_munmap(kernel, address_of(table->copies[0]), table->length);
+	table->copies[0] = table->copies[1] = NULL;
 }
 
 void gmem_section_view(const struct section *section, struct section_view *view)
@@ -55,7 +56,8 @@ void gmem_section_view(const struct section *section, struct section_view *view)
 		.flags = section->flags,
 		.slot = section->slot,
 		.kind = section_kind(section),
-		.can_be_private = region && region_can_be_private(region),
+		.can_be_private = section_kind(section) == GMEM_KIND_RAM &&
+				  region_can_be_private(region),
 	};
 }
 
@@ -176,7 +178,7 @@ static void store_buckets(struct layout_copy *copy, uint32_t count)
 void gmem_layout_table_publish(struct layout_table *table, const struct section_list *list)
 {
 	uint64_t next = load(&table->sequence) + 1;
-	struct layout_copy *copy = &table->copies[next & 1];
+	struct layout_copy *copy = table->copies[next & 1];
 
 	/*
 	 * This copy was current until the number was last counted up. Whoever sees one of the
@@ -205,8 +207,8 @@ static void load_entry(const struct layout_entry *entry, struct section_view *vi
 	view->can_be_private = load(&entry->can_be_private);
 }
 
-bool gmem_layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
-			    struct section_view *view)
+static inline bool find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
+			struct section_view *view)
 {
 	const struct layout_entry *entry = layout_table_lookup(table, sequence, gpa);
 
@@ -216,6 +218,12 @@ bool gmem_layout_table_find(const struct layout_table *table, uint64_t sequence,
 	return layout_table_is_current(table, sequence);
 }
 
+bool gmem_layout_table_find(const struct layout_table *table, uint64_t sequence, uint64_t gpa,
+			    struct section_view *view)
+{
+	return find(table, sequence, gpa, view);
+}
+
 bool gmem_layout_look(const struct layout_table *table, uint64_t gpa, struct section_view *view)
 {
 	uint64_t sequence;
@@ -223,7 +231,7 @@ bool gmem_layout_look(const struct layout_table *table, uint64_t gpa, struct sec
 
 	do {
 		sequence = layout_table_begin(table);
-		found = gmem_layout_table_find(table, sequence, gpa, view);
+		found = find(table, sequence, gpa, view);
 	} while (!layout_table_is_current(table, sequence));
 	return found;
 }

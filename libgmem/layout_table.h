@@ -37,7 +37,7 @@ struct section_view {
 	uint32_t flags;
 	uint32_t slot;
 	uint32_t kind;
-	bool can_be_private;
+	bool can_be_private; /* RAM of a region whose pages have states */
 };
 
 /*
@@ -78,8 +78,9 @@ struct layout_copy {
 
 struct layout_table {
 	_Atomic uint64_t sequence;
-	struct layout_copy *copies; /* two */
-	uint64_t length;            /* of the mapping, in bytes */
+	uint64_t page_mask; /* the page size less 1 */
+	struct layout_copy *copies[2];
+	uint64_t length; /* of the mapping that has both, in bytes */
 };
 
 /* 0 or -ENOMEM, without a message. */
@@ -107,6 +108,28 @@ static inline bool layout_table_is_current(const struct layout_table *table, uin
 }
 
 /*
+ * Where the first section that ends at or above an address is looked for: among entries low to
+ * high. False: above all of them. True and low == high: it is that one.
+ */
+static inline bool layout_copy_narrow(const struct layout_copy *copy, uint64_t gpa, uint32_t *low,
+				      uint32_t *high)
+{
+	uint64_t bucket = gpa >> (layout_load(&copy->shift) & 63);
+	const _Atomic uint32_t *first = copy->first + bucket;
+
+	if (bucket >= layout_load(&copy->buckets))
+		return false;
+	*low = layout_load(&first[0]);
+	*high = layout_load(&first[1]);
+	/* Most often one section ends in a bucket, if any does: then it is this one or the next. */
+	if (*low < *high && layout_load(&copy->last[*low]) < gpa)
+		++*low;
+	else
+		*high = *low;
+	return true;
+}
+
+/*
  * The entry of the first section that ends at or above an address. Where none does it is the last
  * one, or NULL. What is loaded from it means something only if the look is still current
  * afterwards, and what it points to may only be followed then.
@@ -114,14 +137,11 @@ static inline bool layout_table_is_current(const struct layout_table *table, uin
 static inline const struct layout_entry *layout_table_guess(const struct layout_table *table,
 							    uint64_t sequence, uint64_t gpa)
 {
-	const struct layout_copy *copy = &table->copies[sequence & 1];
-	uint64_t bucket = gpa >> (layout_load(&copy->shift) & 63);
+	const struct layout_copy *copy = table->copies[sequence & 1];
 	uint32_t low, high;
 
-	if (bucket >= layout_load(&copy->buckets))
+	if (!layout_copy_narrow(copy, gpa, &low, &high))
 		return NULL;
-	low = layout_load(&copy->first[bucket]);
-	high = layout_load(&copy->first[bucket + 1]);
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 

@@ -21,20 +21,14 @@ struct piece {
 	struct section_view view;
 };
 
-static bool can_be_private(const struct section_view *view)
-{
-	return view->kind == GMEM_KIND_RAM && view->can_be_private;
-}
-
 bool gmem_plan_is_one_run(const struct plan *plan, struct plan_run *run)
 {
-	const struct section_view *view = &run->first;
+	struct plan_place place;
 
 	run->gpa = plan->ranges[0].gpa;
 	run->size = plan->ranges[0].size;
-	return plan->count == 1 && gmem_layout_look(plan->table, run->gpa, &run->first) &&
-	       can_be_private(view) && !shadow_has_absent(view->shadow) && run->gpa >= view->gpa &&
-	       run->size <= view->size - (run->gpa - view->gpa);
+	return gmem_layout_look(plan->table, run->gpa, &run->first) && plan->count == 1 &&
+	       plan_find_place(plan->table, plan->ranges, &place);
 }
 
 static int refuse(struct plan_obstacle *obstacle, uint64_t gpa, int error, const char *reason)
@@ -83,7 +77,7 @@ static int judge_section(const struct plan *plan, struct plan_obstacle *obstacle
 		return judge_gap(plan, obstacle, gpa, -ENOENT, "a range reserved for a device");
 	if (view->kind == GMEM_KIND_DEVICE)
 		return judge_gap(plan, obstacle, gpa, -EACCES, "a device's memory");
-	if (plan->to == GMEM_SHARED || can_be_private(view))
+	if (plan->to == GMEM_SHARED || view->can_be_private)
 		return 0;
 	return refuse(obstacle, gpa, -EACCES,
 		      view->kind == GMEM_KIND_ROM ? "read-only memory, which cannot be private"
@@ -148,7 +142,7 @@ static bool next_part(const struct plan *plan, struct plan_position *position, s
 		piece->range = position->range;
 		piece->gpa = position->gpa;
 		piece->size = lower(end, piece->view.gpa + piece->view.size) - piece->gpa;
-		if (can_be_private(&piece->view))
+		if (piece->view.can_be_private)
 			return true;
 		position->gpa = piece->gpa + piece->size;
 	}

@@ -9,6 +9,7 @@
 #ifndef GMEM_PLAN_H
 #define GMEM_PLAN_H
 
+#include "compiler.h"
 #include "layout_table.h"
 
 struct plan {
@@ -51,10 +52,35 @@ struct plan_obstacle {
 	struct section_view view; /* region NULL: none */
 };
 
+/* Pages of one section that have states, of which none is absent: their region, and where in it. */
+struct plan_place {
+	struct gmem_region *region;
+	uint64_t offset;
+};
+
 /*
- * The rule made short: one range in one section whose pages have states is one run, and there is
- * nothing to refuse. False where it is not so simple.
+ * The rule made short: one range that is all in such a place is one run, and there is nothing to
+ * refuse. False where it is not so simple.
  */
+static ALWAYS_INLINE bool plan_find_place(const struct layout_table *table,
+					  const struct gmem_range *range, struct plan_place *place)
+{
+	uint64_t sequence = layout_table_begin(table);
+	const struct layout_entry *entry = layout_table_guess(table, sequence, range->gpa);
+	uint64_t skipped, inside;
+
+	if (!entry)
+		return false;
+	skipped = range->gpa - layout_load(&entry->gpa);
+	inside = layout_load(&entry->size);
+	place->region = layout_load(&entry->region);
+	place->offset = layout_load(&entry->offset) + skipped;
+	return skipped < inside && range->size <= inside - skipped &&
+	       layout_load(&entry->can_be_private) && layout_table_is_current(table, sequence) &&
+	       !shadow_has_absent(region_shadow(place->region));
+}
+
+/* The same as a run, which is filled in whatever the answer. */
 bool gmem_plan_is_one_run(const struct plan *plan, struct plan_run *run);
 
 /* 0; -ENOENT, -EACCES, and where and why. */

@@ -41,13 +41,7 @@
 
 #include <errno.h>
 #include <gmem/base.h>
-#include <stdatomic.h>
 #include <sys/mman.h>
-
-#define KIND_SHARED UINT64_C(0)
-#define KIND_PRIVATE UINT64_C(1)
-#define KIND_LEAF UINT64_C(2)
-#define KIND_MASK UINT64_C(3)
 
 #define LOCKED (UINT64_C(1) << 2)
 
@@ -64,9 +58,6 @@
 #define COUNT_MASK UINT64_C(0xffffff)
 
 #define OWN_MASK ((UINT64_C(1) << STATE_OWN_BITS) - 1)
-
-#define GIB_SHIFT 30
-#define PAGES_PER_CHUNK 64
 
 /* No supported host has larger pages; address space that is not touched costs nothing. */
 #define MAPPING_ALIGN UINT64_C(0x10000)
@@ -93,18 +84,18 @@ static uint64_t piece_in_gib(const struct state *state, uint64_t first, uint64_t
 /* How many of count pages from first lie in the chunk of the first one. */
 static uint64_t piece_in_chunk(uint64_t first, uint64_t count)
 {
-	return lower(count, PAGES_PER_CHUNK - first % PAGES_PER_CHUNK);
+	return lower(count, STATE_CHUNK_PAGES - first % STATE_CHUNK_PAGES);
 }
 
 /* The bits of count pages from first in their chunk; count is 1 to 64 and does not leave it. */
 static uint64_t chunk_mask(uint64_t first, uint64_t count)
 {
-	return (UINT64_MAX >> (PAGES_PER_CHUNK - count)) << (first % PAGES_PER_CHUNK);
+	return (UINT64_MAX >> (STATE_CHUNK_PAGES - count)) << (first % STATE_CHUNK_PAGES);
 }
 
 static uint64_t uniform_kind(bool private)
 {
-	return private ? KIND_PRIVATE : KIND_SHARED;
+	return private ? STATE_PRIVATE : STATE_SHARED;
 }
 
 static uint64_t uniform_word(bool private, uint64_t pages, uint64_t leaf)
@@ -124,7 +115,7 @@ static uint64_t load_word(const struct state *state, uint64_t gib)
 
 static uint64_t load_chunk(const struct state *state, uint64_t page)
 {
-	return atomic_load_explicit(&state->bits[page / PAGES_PER_CHUNK], memory_order_acquire);
+	return atomic_load_explicit(&state->bits[page / STATE_CHUNK_PAGES], memory_order_acquire);
 }
 
 /* Returns the word as it was, unlocked. */
@@ -156,8 +147,8 @@ static void publish_word(_Atomic uint64_t *word, uint64_t from, uint64_t to)
  */
 static void fill_leaf(struct state *state, uint64_t gib, bool private)
 {
-	uint64_t first = (gib << state->gib_shift) / PAGES_PER_CHUNK;
-	uint64_t last = first + (pages_in_gib(state, gib) - 1) / PAGES_PER_CHUNK;
+	uint64_t first = (gib << state->gib_shift) / STATE_CHUNK_PAGES;
+	uint64_t last = first + (pages_in_gib(state, gib) - 1) / STATE_CHUNK_PAGES;
 	uint64_t wanted = private ? UINT64_MAX : 0;
 
 	for (uint64_t i = first; i <= last; i++) {
@@ -169,7 +160,7 @@ static void fill_leaf(struct state *state, uint64_t gib, bool private)
 /* A uniform word that sends readers to its leaf instead, once that holds what the word says. */
 static inline uint64_t word_with_leaf(uint64_t word)
 {
-	return (word & ~(KIND_MASK | LEAF_MASK)) | KIND_LEAF | LEAF_UNKNOWN;
+	return (word & ~(STATE_MASK | LEAF_MASK)) | STATE_LEAF | LEAF_UNKNOWN;
 }
 
 /*
@@ -178,7 +169,7 @@ static inline uint64_t word_with_leaf(uint64_t word)
  */
 static uint64_t switch_to_leaf(struct state *state, uint64_t gib, uint64_t word)
 {
-	bool private = (word & KIND_MASK) == KIND_PRIVATE;
+	bool private = (word & STATE_MASK) == STATE_PRIVATE;
 	uint64_t leaf = word_with_leaf(word);
 
 	if ((word & LEAF_MASK) != (private ? LEAF_ONES : LEAF_ZEROS))
@@ -205,7 +196,7 @@ static uint64_t set_bits(struct state *state, uint64_t first, uint64_t count, bo
 
 	while (count) {
 		uint64_t piece = piece_in_chunk(first, count);
-		uint64_t bits = set_in_chunk(&state->bits[first / PAGES_PER_CHUNK],
+		uint64_t bits = set_in_chunk(&state->bits[first / STATE_CHUNK_PAGES],
 					     chunk_mask(first, piece), private);
 
 		if (bits)
@@ -223,7 +214,7 @@ static inline uint64_t word_for_count(uint64_t private_pages, uint64_t pages)
 		return uniform_word(false, pages, LEAF_ZEROS);
 	if (private_pages == pages)
 		return uniform_word(true, pages, LEAF_ONES);
-	return KIND_LEAF | LEAF_UNKNOWN | private_pages << COUNT_SHIFT;
+	return STATE_LEAF | LEAF_UNKNOWN | private_pages << COUNT_SHIFT;
 }
 
 /* Sets a part of one GiB. */
@@ -233,15 +224,15 @@ static uint64_t set_part(struct state *state, uint64_t first, uint64_t count, bo
 	uint64_t word = load_word(state, gib);
 	uint64_t private_pages, changed;
 
-	if ((word & KIND_MASK) == uniform_kind(private))
+	if ((word & STATE_MASK) == uniform_kind(private))
 		return 0;
 
 	word = lock_word(&state->words[gib]) | LOCKED;
-	if ((word & KIND_MASK) == uniform_kind(private)) {
+	if ((word & STATE_MASK) == uniform_kind(private)) {
 		publish_word(&state->words[gib], word, word & ~LOCKED);
 		return 0;
 	}
-	if ((word & KIND_MASK) != KIND_LEAF)
+	if ((word & STATE_MASK) != STATE_LEAF)
 		word = switch_to_leaf(state, gib, word);
 	changed = set_bits(state, first, count, private);
 	private_pages = word_count(word) + (private ? changed : -changed);
@@ -258,13 +249,13 @@ static uint64_t set_whole(struct state *state, uint64_t gib, bool private)
 	uint64_t old = load_word(state, gib);
 	uint64_t leaf;
 
-	while ((old & KIND_MASK) != uniform_kind(private)) {
+	while ((old & STATE_MASK) != uniform_kind(private)) {
 		if (old & LOCKED) {
 			pause_cpu();
 			old = load_word(state, gib);
 			continue;
 		}
-		leaf = (old & KIND_MASK) == KIND_LEAF ? LEAF_UNKNOWN : old & LEAF_MASK;
+		leaf = (old & STATE_MASK) == STATE_LEAF ? LEAF_UNKNOWN : old & LEAF_MASK;
 		if (atomic_compare_exchange_weak_explicit(
 			    word, &old, (old & ~OWN_MASK) | uniform_word(private, pages, leaf),
 			    memory_order_acq_rel, memory_order_acquire))
@@ -285,7 +276,7 @@ static uint64_t run_in_leaf(const struct state *state, uint64_t first, uint64_t 
 		uint64_t other = (load_chunk(state, page) ^ same) & chunk_mask(page, piece);
 
 		if (other)
-			return done + (uint64_t)__builtin_ctzll(other) - page % PAGES_PER_CHUNK;
+			return done + (uint64_t)__builtin_ctzll(other) - page % STATE_CHUNK_PAGES;
 		done += piece;
 	}
 	return done;
@@ -294,9 +285,9 @@ static uint64_t run_in_leaf(const struct state *state, uint64_t first, uint64_t 
 /* The same for pages of one GiB, whatever kind it is. */
 static uint64_t run_in_gib(const struct state *state, uint64_t first, uint64_t count, bool private)
 {
-	uint64_t kind = load_word(state, first >> state->gib_shift) & KIND_MASK;
+	uint64_t kind = load_word(state, first >> state->gib_shift) & STATE_MASK;
 
-	if (kind == KIND_LEAF)
+	if (kind == STATE_LEAF)
 		return run_in_leaf(state, first, count, private);
 	return kind == uniform_kind(private) ? count : 0;
 }
@@ -322,20 +313,20 @@ static uint32_t query_leaf(const struct state *state, uint64_t first, uint64_t c
 
 static uint32_t query_gib(const struct state *state, uint64_t first, uint64_t count)
 {
-	uint64_t kind = load_word(state, first >> state->gib_shift) & KIND_MASK;
+	uint64_t kind = load_word(state, first >> state->gib_shift) & STATE_MASK;
 
-	if (kind == KIND_LEAF)
+	if (kind == STATE_LEAF)
 		return query_leaf(state, first, count);
-	return kind == KIND_PRIVATE ? GMEM_PRIVATE : GMEM_SHARED;
+	return kind == STATE_PRIVATE ? GMEM_PRIVATE : GMEM_SHARED;
 }
 
 bool gmem_state_is_private(const struct state *state, uint64_t page)
 {
-	uint64_t kind = load_word(state, page >> state->gib_shift) & KIND_MASK;
+	uint64_t kind = load_word(state, page >> state->gib_shift) & STATE_MASK;
 
-	if (kind != KIND_LEAF)
-		return kind == KIND_PRIVATE;
-	return (load_chunk(state, page) >> (page % PAGES_PER_CHUNK)) & 1;
+	if (kind != STATE_LEAF)
+		return kind == STATE_PRIVATE;
+	return (load_chunk(state, page) >> (page % STATE_CHUNK_PAGES)) & 1;
 }
 
 static __attribute__((noinline)) uint64_t set_pages(struct state *state, uint64_t first,
@@ -360,9 +351,9 @@ static __attribute__((noinline)) uint64_t set_pages(struct state *state, uint64_
 /* What a GiB of the other state looks like whose leaf is filled, and which nobody is at. */
 static inline bool is_ready(uint64_t word, bool private)
 {
-	uint64_t ready = private ? KIND_SHARED | LEAF_ZEROS : KIND_PRIVATE | LEAF_ONES;
+	uint64_t ready = private ? STATE_SHARED | LEAF_ZEROS : STATE_PRIVATE | LEAF_ONES;
 
-	return (word & (LOCKED | KIND_MASK | LEAF_MASK)) == ready;
+	return (word & (LOCKED | STATE_MASK | LEAF_MASK)) == ready;
 }
 
 /*
@@ -378,14 +369,14 @@ static inline bool set_page(struct state *state, uint64_t page, bool private, ui
 
 	if (is_ready(old, private) && pages > 1)
 		leaf = word_with_leaf(old);
-	else if ((old & (LOCKED | KIND_MASK)) != KIND_LEAF)
+	else if ((old & (LOCKED | STATE_MASK)) != STATE_LEAF)
 		return false;
 	leaf |= LOCKED;
 	if (!atomic_compare_exchange_strong_explicit(word, &old, leaf, memory_order_acq_rel,
 						     memory_order_relaxed))
 		return false;
-	*changed = set_in_chunk(&state->bits[page / PAGES_PER_CHUNK],
-				UINT64_C(1) << page % PAGES_PER_CHUNK, private) != 0;
+	*changed = set_in_chunk(&state->bits[page / STATE_CHUNK_PAGES],
+				UINT64_C(1) << page % STATE_CHUNK_PAGES, private) != 0;
 	count = word_count(leaf) + (private ? *changed : -*changed);
 	publish_word(word, leaf, word_for_count(count, pages));
 	return true;
@@ -448,7 +439,7 @@ static uint64_t length_of_words(const struct state *state)
 
 static uint64_t length_of_bits(const struct state *state)
 {
-	return round_up(((state->pages - 1) / PAGES_PER_CHUNK + 1) * sizeof(*state->bits),
+	return round_up(((state->pages - 1) / STATE_CHUNK_PAGES + 1) * sizeof(*state->bits),
 			MAPPING_ALIGN);
 }
 
@@ -465,7 +456,7 @@ int gmem_state_init(struct state *state, const struct gmem_kernel *kernel, uint6
 		return -EINVAL;
 
 	/* Fewer than 2^52 pages: none of these sums comes near overflowing. */
-	made.gib_shift = GIB_SHIFT - page_shift;
+	made.gib_shift = STATE_GIB_SHIFT - page_shift;
 	made.length = length_of_words(&made) + length_of_bits(&made);
 	base = gmem_kernel_mmap(kernel, 0, made.length, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

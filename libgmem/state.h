@@ -8,6 +8,7 @@
 #ifndef GMEM_STATE_PRIVATE_H
 #define GMEM_STATE_PRIVATE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,13 +17,21 @@ struct gmem_kernel;
 /*
  * One word per GiB says what the GiB is. From the lowest bit:
  *
- *   0-1    0 all shared, 1 all private, 2 see the leaf
+ *   0-1    STATE_*: all shared, all private, see the leaf
  *   2      locked: a writer is at work on the leaf
  *   3-4    what is known of the leaf's contents while nobody looks at them
  *   8-31   number of private pages
  *   32-63  not in use; every update leaves them alone
  */
 #define STATE_OWN_BITS 32
+
+#define STATE_SHARED UINT64_C(0)
+#define STATE_PRIVATE UINT64_C(1)
+#define STATE_LEAF UINT64_C(2)
+#define STATE_MASK UINT64_C(3)
+
+#define STATE_GIB_SHIFT 30
+#define STATE_CHUNK_PAGES 64 /* that have their bits in one load */
 
 /*
  * Fixed once gmem_state_init() has returned; only what words and bits point to changes afterwards.
@@ -63,6 +72,19 @@ void gmem_state_reset(struct state *state, const struct gmem_kernel *kernel, boo
  * set that state did before is visible to the caller.
  */
 bool gmem_state_is_private(const struct state *state, uint64_t page);
+
+/* The same of the page at an offset in bytes, in place: STATE_SHARED or STATE_PRIVATE. */
+static inline uint64_t state_at(const struct state *state, uint64_t offset, unsigned int page_shift)
+{
+	uint64_t word = atomic_load_explicit(&state->words[offset >> STATE_GIB_SHIFT],
+					     memory_order_acquire);
+	uint64_t page = offset >> page_shift, chunk;
+
+	if ((word & STATE_MASK) != STATE_LEAF)
+		return word & STATE_MASK;
+	chunk = atomic_load_explicit(&state->bits[page / STATE_CHUNK_PAGES], memory_order_acquire);
+	return chunk >> page % STATE_CHUNK_PAGES & 1;
+}
 
 /*
  * Makes count pages private or shared. Any number of threads, on any ranges. Each page changes at
