@@ -2,6 +2,7 @@
 /* Questions about guest memory: where a range is, and in which state. Readers only. */
 #include "access.h"
 
+#include "compiler.h"
 #include "log.h"
 #include "range.h"
 
@@ -46,7 +47,7 @@ static bool look_for(const struct look *look, uint64_t gpa, struct place *place)
 	if (!place->entry)
 		return false;
 	place->gpa = layout_load(&place->entry->gpa);
-	place->size = layout_load(&place->entry->size);
+	place->size = layout_load(&place->entry->last) + 1 - place->gpa;
 	return look_is_current(look);
 }
 
@@ -63,7 +64,7 @@ static uint32_t query_states(const struct look *look, const struct place *place,
 			     uint64_t size)
 {
 	const struct shadow *shadow = layout_load(&place->entry->shadow);
-	uint64_t offset = layout_load(&place->entry->offset) + (gpa - place->gpa);
+	uint64_t offset = layout_load(&place->entry->delta) + gpa;
 	unsigned int shift = look->vm->caps.page_shift;
 	uint64_t first = offset >> shift, last = (offset + size - 1) >> shift;
 
@@ -78,7 +79,7 @@ static uint64_t size_shared(const struct look *look, const struct place *place, 
 			    uint64_t size)
 {
 	const struct shadow *shadow = layout_load(&place->entry->shadow);
-	uint64_t offset = layout_load(&place->entry->offset) + (gpa - place->gpa);
+	uint64_t offset = layout_load(&place->entry->delta) + gpa;
 	unsigned int shift = look->vm->caps.page_shift;
 	uint64_t first = offset >> shift, last = (offset + size - 1) >> shift, pages;
 	uint32_t state;
@@ -126,7 +127,7 @@ static int translate_section(const struct look *look, struct translation *transl
 	    layout_load(&place.entry->flags) & GMEM_MAP_READONLY)
 		return stop(translation, -EACCES, "it is read-only, and to be written");
 	host = layout_load(&place.entry->host);
-	region = host - layout_load(&place.entry->offset);
+	region = host - (layout_load(&place.entry->delta) + place.gpa);
 	host += translation->gpa - place.gpa;
 	/* Two regions' memory may follow each other by chance. */
 	if (translation->host && (host != translation->next || region != translation->region)) {
@@ -235,7 +236,7 @@ static uint32_t range_state(const struct look *look, uint64_t gpa, uint64_t size
 	return state;
 }
 
-static int state_of_range(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
+static __attribute__((noinline)) int state_of_range(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
 {
 	struct look look;
 	uint32_t state;
@@ -252,52 +253,77 @@ static int state_of_range(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
 	return (int)state;
 }
 
-/* A range in one section and one page that can be private; apart, to keep the caller short. */
-static __attribute__((noinline)) int state_of_page(struct gmem_vm *vm, uint64_t gpa, uint64_t size,
-						   const struct layout_entry *entry,
-						   uint64_t sequence)
+/*
+ * A range in one section; of memory that can be private, in one page. What is not so simple is for
+ * state_of_range().
+ */
+static ALWAYS_INLINE int state_in_entry(struct gmem_vm *vm, uint64_t gpa, uint64_t size,
+					const struct layout_table *table,
+					const struct layout_entry *entry, uint64_t sequence)
+{
+	const struct shadow *shadow;
+	uint64_t last, offset, kind;
+
+	if (unlikely(gpa < layout_load(&entry->gpa)))
+		return state_of_range(vm, gpa, size);
+	last = layout_load(&entry->last);
+	if (unlikely(gpa > last))
+		return state_of_range(vm, gpa, size);
+	/* A size of 0 is as if it were too large. */
+	shadow = layout_load(&entry->shadow);
+	if (!shadow) {
+		if (unlikely(size - 1 > last - gpa) ||
+		    layout_load(&entry->kind) == GMEM_KIND_RESERVED ||
+		    !layout_table_is_current(table, sequence))
+			return state_of_range(vm, gpa, size);
+		return GMEM_SHARED;
+	}
+	offset = layout_load(&entry->delta) + gpa;
+	if (unlikely(size - 1 > (~gpa & table->page_mask)) ||
+	    unlikely(!layout_table_is_current(table, sequence)) ||
+	    unlikely(shadow_has_absent(shadow)))
+		return state_of_range(vm, gpa, size);
+	kind = state_at(&shadow->state, offset);
+	if (unlikely(!layout_table_is_current(table, sequence)))
+		return state_of_range(vm, gpa, size);
+	_Static_assert(STATE_SHARED + 1 == GMEM_SHARED && STATE_PRIVATE + 1 == GMEM_PRIVATE,
+		       "one follows from the other");
+	return (int)kind + 1;
+}
+
+/* Where there is more than one section to look at. */
+static __attribute__((noinline)) int state_after_search(struct gmem_vm *vm, uint64_t gpa,
+							uint64_t size, uint64_t sequence)
 {
 	const struct layout_table *table = &vm->layout->table;
-	const struct shadow *shadow = layout_load(&entry->shadow);
-	uint64_t offset = layout_load(&entry->offset) + (gpa - layout_load(&entry->gpa));
-	uint64_t page = offset >> vm->caps.page_shift;
-	bool private;
+	const struct layout_entry *entry = layout_table_guess(table, sequence, gpa);
 
-	if (!shadow || (offset + size - 1) >> vm->caps.page_shift != page ||
-	    !layout_table_is_current(table, sequence) || shadow_has_absent(shadow))
-		return state_of_range(vm, gpa, size);
-	private = gmem_state_is_private(&shadow->state, page);
-	if (!layout_table_is_current(table, sequence))
-		return state_of_range(vm, gpa, size);
-	return private ? GMEM_PRIVATE : GMEM_SHARED;
+	return entry ? state_in_entry(vm, gpa, size, table, entry, sequence)
+		     : state_of_range(vm, gpa, size);
 }
 
 /*
- * On the path of every access of every device, so the rule, a range within one section, comes
- * first and is short.
+ * On the path of every access of every device, so what most of them ask for comes first and is
+ * short, and all else comes last, so that there are no registers to save.
  */
 int gmem_vm_get_state(struct gmem_vm *vm, uint64_t gpa, uint64_t size)
 {
-	const struct layout_entry *entry;
-	uint64_t sequence, skipped, inside;
+	const struct layout_table *table;
+	const struct layout_copy *copy;
+	uint64_t sequence;
+	uint32_t low, high;
 
-	if (!vm)
-		return gmem_vm_check(vm, "gmem_vm_get_state");
-	if (vm_is_forked(vm) || !range_is_valid(gpa, size))
+	/* In a child of fork() the table is empty. */
+	if (unlikely(!vm))
 		return state_of_range(vm, gpa, size);
-	sequence = layout_table_begin(&vm->layout->table);
-	entry = layout_table_guess(&vm->layout->table, sequence, gpa);
-	if (!entry || layout_load(&entry->kind) == GMEM_KIND_RESERVED)
+	table = &vm->layout->table;
+	sequence = layout_table_begin(table);
+	copy = table->copies[sequence & 1];
+	if (unlikely(!layout_copy_narrow(copy, gpa, &low, &high)))
 		return state_of_range(vm, gpa, size);
-	skipped = gpa - layout_load(&entry->gpa);
-	inside = layout_load(&entry->size);
-	if (skipped >= inside || size > inside - skipped)
-		return state_of_range(vm, gpa, size);
-	if (layout_load(&entry->shadow))
-		return state_of_page(vm, gpa, size, entry, sequence);
-	if (!layout_table_is_current(&vm->layout->table, sequence))
-		return state_of_range(vm, gpa, size);
-	return GMEM_SHARED;
+	if (unlikely(low < high))
+		return state_after_search(vm, gpa, size, sequence);
+	return state_in_entry(vm, gpa, size, table, &copy->entries[low], sequence);
 }
 
 /* The part of a section from gpa on, all but its state. */

@@ -23,6 +23,10 @@ int gmem_layout_table_init(struct layout_table *table, const struct gmem_kernel 
 				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (address < 0)
 		return -ENOMEM;
+	if (gmem_kernel_madvise(kernel, (uint64_t)address, table->length, MADV_WIPEONFORK)) {
+		gmem_kernel_munmap(kernel, (uint64_t)address, table->length);
+		return -ENOMEM;
+	}
 	/* A huge page for each part that is touched would be most of it wasted; best effort. */
 	gmem_kernel_madvise(kernel, (uint64_t)address, table->length, MADV_NOHUGEPAGE);
 	table->copies[0] = (struct layout_copy *)(uintptr_t)address;
@@ -88,8 +92,8 @@ static void store_entry(struct layout_entry *entry, const struct section *sectio
 
 	gmem_section_view(section, &view);
 	store(&entry->gpa, view.gpa);
-	store(&entry->size, view.size);
-	store(&entry->offset, view.offset);
+	store(&entry->last, view.gpa + view.size - 1);
+	store(&entry->delta, view.offset - view.gpa);
 	store(&entry->host, view.host);
 	store(&entry->shadow, view.shadow);
 	store(&entry->flags, view.flags);
@@ -119,7 +123,7 @@ static void extend_previous(struct layout_copy *copy, uint32_t count, const stru
 	if (last <= load(&copy->last[count - 1]))
 		return;
 	store(&copy->last[count - 1], last);
-	store(&copy->entries[count - 1].size, last + 1 - load(&copy->entries[count - 1].gpa));
+	store(&copy->entries[count - 1].last, last);
 }
 
 /* Returns how many entries they come to. */
@@ -192,8 +196,8 @@ void gmem_layout_table_publish(struct layout_table *table, const struct section_
 static void load_entry(const struct layout_entry *entry, struct section_view *view)
 {
 	view->gpa = load(&entry->gpa);
-	view->size = load(&entry->size);
-	view->offset = load(&entry->offset);
+	view->size = load(&entry->last) + 1 - view->gpa;
+	view->offset = load(&entry->delta) + view->gpa;
 	view->host = load(&entry->host);
 	view->shadow = load(&entry->shadow);
 	view->flags = load(&entry->flags);

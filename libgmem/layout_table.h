@@ -12,7 +12,8 @@
  * The memory of both copies stays as long as the VM, so a reader that is late reads old or mixed
  * values, but never faults: every index is bounded by the size of the reservation. What an entry
  * points to (a shadow) is only looked at after the entry was found to be whole, and stays as long
- * as the VM too.
+ * as the VM too. In a child made by fork() the kernel has wiped it, so that nothing is found there
+ * and a look-up need not ask in which process it is.
  */
 #ifndef GMEM_LAYOUT_TABLE_H
 #define GMEM_LAYOUT_TABLE_H
@@ -50,8 +51,8 @@ struct section_view {
 /* A section in the table. All that readers load is atomic: a writer may be storing. */
 struct layout_entry {
 	_Alignas(64) _Atomic uint64_t gpa;
-	_Atomic uint64_t size;
-	_Atomic uint64_t offset;
+	_Atomic uint64_t last;  /* address */
+	_Atomic uint64_t delta; /* what makes an offset in the region of an address */
 	_Atomic uint64_t host;
 	_Atomic(const struct shadow *) shadow;
 	_Atomic uint32_t flags;
@@ -83,7 +84,7 @@ struct layout_table {
 	uint64_t length; /* of the mapping that has both, in bytes */
 };
 
-/* 0 or -ENOMEM, without a message. */
+/* 0 or -ENOMEM, without a message. MADV_WIPEONFORK is known to be there. */
 int gmem_layout_table_init(struct layout_table *table, const struct gmem_kernel *kernel);
 void gmem_layout_table_release(struct layout_table *table, const struct gmem_kernel *kernel);
 
@@ -159,7 +160,7 @@ static inline const struct layout_entry *layout_table_lookup(const struct layout
 {
 	const struct layout_entry *entry = layout_table_guess(table, sequence, gpa);
 
-	if (entry && layout_load(&entry->gpa) + layout_load(&entry->size) - 1 < gpa)
+	if (entry && layout_load(&entry->last) < gpa)
 		return NULL;
 	return entry;
 }

@@ -67,15 +67,13 @@ static ALWAYS_INLINE bool plan_find_place(const struct layout_table *table,
 {
 	uint64_t sequence = layout_table_begin(table);
 	const struct layout_entry *entry = layout_table_guess(table, sequence, range->gpa);
-	uint64_t skipped, inside;
 
 	if (!entry)
 		return false;
-	skipped = range->gpa - layout_load(&entry->gpa);
-	inside = layout_load(&entry->size);
 	place->region = layout_load(&entry->region);
-	place->offset = layout_load(&entry->offset) + skipped;
-	return skipped < inside && range->size <= inside - skipped &&
+	place->offset = layout_load(&entry->delta) + range->gpa;
+	return range->gpa >= layout_load(&entry->gpa) &&
+	       range->gpa + (range->size - 1) <= layout_load(&entry->last) &&
 	       layout_load(&entry->can_be_private) && layout_table_is_current(table, sequence) &&
 	       !shadow_has_absent(region_shadow(place->region));
 }

@@ -74,14 +74,15 @@ void gmem_state_reset(struct state *state, const struct gmem_kernel *kernel, boo
 bool gmem_state_is_private(const struct state *state, uint64_t page);
 
 /* The same of the page at an offset in bytes, in place: STATE_SHARED or STATE_PRIVATE. */
-static inline uint64_t state_at(const struct state *state, uint64_t offset, unsigned int page_shift)
+static inline uint64_t state_at(const struct state *state, uint64_t offset)
 {
 	uint64_t word = atomic_load_explicit(&state->words[offset >> STATE_GIB_SHIFT],
 					     memory_order_acquire);
-	uint64_t page = offset >> page_shift, chunk;
+	uint64_t page, chunk;
 
 	if ((word & STATE_MASK) != STATE_LEAF)
 		return word & STATE_MASK;
+	page = offset >> (STATE_GIB_SHIFT - state->gib_shift);
 	chunk = atomic_load_explicit(&state->bits[page / STATE_CHUNK_PAGES], memory_order_acquire);
 	return chunk >> page % STATE_CHUNK_PAGES & 1;
 }
