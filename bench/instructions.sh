@@ -34,8 +34,8 @@ bound() {
 for sections in 8 256 4096; do
 	bound "a query with $sections sections" 60 10000 gmem_vm_get_state queries "$sections"
 done
-bound "a query of memory that can be private" 120 10000 gmem_vm_get_state conversions query
-bound "a conversion of one page, but for its ioctl," 1220 20000 gmem_vm_convert conversions convert
-bound "a conversion that there is nothing to do for" 360 10000 gmem_vm_convert conversions trusted
-bound "a pin" 510 10000 gmem_vm_pin conversions pin
+bound "a query of memory that can be private" 60 10000 gmem_vm_get_state conversions query
+bound "a conversion of one page, but for its ioctl," 400 20000 gmem_vm_convert conversions convert
+bound "a conversion that there is nothing to do for" 140 10000 gmem_vm_convert conversions trusted
+bound "a pin" 275 10000 gmem_vm_pin conversions pin
 finish

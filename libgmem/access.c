@@ -92,6 +92,26 @@ static uint64_t size_shared(const struct look *look, const struct place *place, 
 	return pages > last - first ? size : ((first + pages) << shift) - offset;
 }
 
+/*
+ * The state of a range in a section that can be private, STATE_*, where it is in one page. False
+ * where it is not, or where something has changed meanwhile.
+ */
+static ALWAYS_INLINE bool look_at_page(const struct layout_table *table, uint64_t sequence,
+				       const struct layout_entry *entry,
+				       const struct shadow *shadow, uint64_t gpa, uint64_t size,
+				       uint64_t *kind)
+{
+	uint64_t offset = layout_load(&entry->delta) + gpa;
+
+	/* A size of 0 is as if it were too large. */
+	if (unlikely(size - 1 > (~gpa & table->page_mask)) ||
+	    unlikely(!layout_table_is_current(table, sequence)) ||
+	    unlikely(shadow_has_absent(shadow)))
+		return false;
+	*kind = state_at(&shadow->state, offset);
+	return likely(layout_table_is_current(table, sequence));
+}
+
 static int check_range(const struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size)
 {
 	if (range_is_valid(gpa, size))
@@ -151,7 +171,34 @@ static int translate_section(const struct look *look, struct translation *transl
 	return 0;
 }
 
-int gmem_translate(const struct gmem_vm *vm, struct translation *translation)
+/* gmem_translate() made short: all of it in RAM of one section, and where that has states one page. */
+static inline bool translate_at_once(const struct gmem_vm *vm, struct translation *translation)
+{
+	uint64_t gpa = translation->gpa, size = translation->size, host, kind = STATE_SHARED;
+	const struct layout_table *table = &vm->layout->table;
+	uint64_t sequence = layout_table_begin(table);
+	const struct layout_entry *entry = layout_table_guess(table, sequence, gpa);
+	const struct shadow *shadow;
+
+	if (unlikely(!entry) || unlikely(gpa < layout_load(&entry->gpa)) ||
+	    unlikely(gpa + (size - 1) > layout_load(&entry->last)) ||
+	    unlikely(layout_load(&entry->kind) != GMEM_KIND_RAM))
+		return false;
+	host = layout_load(&entry->host) + (gpa - layout_load(&entry->gpa));
+	shadow = layout_load(&entry->shadow);
+	if (shadow ? !look_at_page(table, sequence, entry, shadow, gpa, size, &kind)
+		   : !layout_table_is_current(table, sequence))
+		return false;
+	if (kind != STATE_SHARED)
+		return false;
+	translation->host = host;
+	translation->gpa += size;
+	translation->size = 0;
+	return true;
+}
+
+static __attribute__((noinline)) int translate_in_parts(const struct gmem_vm *vm,
+							struct translation *translation)
 {
 	const struct translation start = *translation;
 	struct look look;
@@ -165,6 +212,11 @@ int gmem_translate(const struct gmem_vm *vm, struct translation *translation)
 		} while (!rc && translation->size);
 	} while (!look_is_current(&look));
 	return translation->flags & GMEM_ACCESS_PARTIAL && translation->host ? 0 : rc;
+}
+
+int gmem_translate(const struct gmem_vm *vm, struct translation *translation)
+{
+	return translate_at_once(vm, translation) ? 0 : translate_in_parts(vm, translation);
 }
 
 int gmem_access_check(const struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size,
@@ -262,7 +314,7 @@ static ALWAYS_INLINE int state_in_entry(struct gmem_vm *vm, uint64_t gpa, uint64
 					const struct layout_entry *entry, uint64_t sequence)
 {
 	const struct shadow *shadow;
-	uint64_t last, offset, kind;
+	uint64_t last, kind;
 
 	if (unlikely(gpa < layout_load(&entry->gpa)))
 		return state_of_range(vm, gpa, size);
@@ -278,13 +330,7 @@ static ALWAYS_INLINE int state_in_entry(struct gmem_vm *vm, uint64_t gpa, uint64
 			return state_of_range(vm, gpa, size);
 		return GMEM_SHARED;
 	}
-	offset = layout_load(&entry->delta) + gpa;
-	if (unlikely(size - 1 > (~gpa & table->page_mask)) ||
-	    unlikely(!layout_table_is_current(table, sequence)) ||
-	    unlikely(shadow_has_absent(shadow)))
-		return state_of_range(vm, gpa, size);
-	kind = state_at(&shadow->state, offset);
-	if (unlikely(!layout_table_is_current(table, sequence)))
+	if (unlikely(!look_at_page(table, sequence, entry, shadow, gpa, size, &kind)))
 		return state_of_range(vm, gpa, size);
 	_Static_assert(STATE_SHARED + 1 == GMEM_SHARED && STATE_PRIVATE + 1 == GMEM_PRIVATE,
 		       "one follows from the other");

@@ -387,15 +387,15 @@ bool gmem_claim_is_mine(struct gmem_vm *vm)
 	return mine;
 }
 
-static bool is_counted(struct claims *claims, const struct gmem_range *range)
+static inline bool is_counted(struct claims *claims, const struct gmem_range *range)
 {
-	uint64_t first, last, i;
+	uint64_t first, last;
 
 	find_counts(range, &first, &last);
 	if (last - first >= CLAIM_COUNTS)
 		last = first + CLAIM_COUNTS - 1;
-	for (i = first; i <= last; i++) {
-		if (atomic_load_explicit(count_at(claims, i), memory_order_seq_cst))
+	for (; first <= last; first++) {
+		if (atomic_load_explicit(count_at(claims, first), memory_order_seq_cst))
 			return true;
 	}
 	return false;
@@ -431,9 +431,10 @@ bool gmem_claim_find(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *
 
 bool gmem_claim_covers(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *seen)
 {
+	const struct gmem_range range = { .gpa = gpa, .size = size };
 	struct gmem_range part;
 
-	return gmem_claim_find(vm, gpa, size, seen, &part);
+	return is_counted(&vm->claims, &range) && find_granted(vm, &range, seen, &part);
 }
 
 int gmem_claim_wait(struct gmem_vm *vm, uint32_t seen, struct wait *wait)

@@ -3,8 +3,10 @@
 #include "pin.h"
 
 #include "claim.h"
+#include "compiler.h"
 #include "log.h"
 #include "pin_table.h"
+#include "range.h"
 
 #include <errno.h>
 #include <gmem/access.h>
@@ -19,7 +21,7 @@ enum {
 	PIN_GPA,
 };
 
-static int no_slot(const struct gmem_vm *vm, const char *function)
+static __attribute__((noinline)) int no_slot(const struct gmem_vm *vm, const char *function)
 {
 	/* Whoever has a device pin what the guest says has as many as the guest likes. */
 	log_debug(vm->ctx, "%s: VM descriptor %d has %u pins, which is all it can have", function,
@@ -27,8 +29,8 @@ static int no_slot(const struct gmem_vm *vm, const char *function)
 	return -ENOSPC;
 }
 
-static int at_work(const struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size,
-		   int error)
+static __attribute__((noinline)) int at_work(const struct gmem_vm *vm, const char *function,
+					     uint64_t gpa, uint64_t size, int error)
 {
 	log_debug(
 		vm->ctx,
@@ -39,14 +41,14 @@ static int at_work(const struct gmem_vm *vm, const char *function, uint64_t gpa,
 }
 
 /* Once: 0, -EAGAIN, or -ENOSPC. */
-static int try_to_pin(struct gmem_vm *vm, const char *function, uint64_t gpa, uint64_t size,
-		      uint32_t *slot)
+static ALWAYS_INLINE int try_to_pin(struct gmem_vm *vm, const char *function, uint64_t gpa,
+				    uint64_t size, uint32_t *slot)
 {
 	uint32_t seen;
 
-	if (gmem_pin_table_add(vm, gpa, size, slot))
+	if (unlikely(gmem_pin_table_add(vm, gpa, size, slot)))
 		return no_slot(vm, function);
-	if (!gmem_claim_covers(vm, gpa, size, &seen))
+	if (likely(!gmem_claim_covers(vm, gpa, size, &seen)))
 		return 0;
 	/* It came first, or at the same time. It must not wait for what waits for it. */
 	gmem_pin_table_drop(vm, *slot);
@@ -98,6 +100,20 @@ int gmem_pin_take(struct gmem_vm *vm, const char *function, struct translation *
 	return gmem_access_refused(vm, translation, gpa, size, rc);
 }
 
+static __attribute__((noinline)) int check_pin(struct gmem_vm *vm, uint64_t gpa, uint64_t size,
+					       uint32_t flags, const struct gmem_pin *pin)
+{
+	int rc = gmem_vm_check(vm, "gmem_vm_pin");
+
+	if (rc)
+		return rc;
+	if (!pin) {
+		log_error(vm->ctx, "gmem_vm_pin: pin is NULL, it must be an address");
+		return -EINVAL;
+	}
+	return gmem_access_check(vm, "gmem_vm_pin", gpa, size, flags, PIN_FLAGS);
+}
+
 int gmem_vm_pin(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags,
 		struct gmem_pin *pin)
 {
@@ -107,16 +123,9 @@ int gmem_vm_pin(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags,
 
 	if (pin)
 		memset(pin, 0, sizeof(*pin));
-	rc = gmem_vm_check(vm, "gmem_vm_pin");
-	if (rc)
-		return rc;
-	if (!pin) {
-		log_error(vm->ctx, "gmem_vm_pin: pin is NULL, it must be an address");
-		return -EINVAL;
-	}
-	rc = gmem_access_check(vm, "gmem_vm_pin", gpa, size, flags, PIN_FLAGS);
-	if (!rc)
-		rc = gmem_pin_take(vm, "gmem_vm_pin", &translation, flags, &slot);
+	if (!vm || vm_is_forked(vm) || !pin || flags & ~PIN_FLAGS || !range_is_valid(gpa, size))
+		return check_pin(vm, gpa, size, flags, pin);
+	rc = gmem_pin_take(vm, "gmem_vm_pin", &translation, flags, &slot);
 	if (rc)
 		return rc;
 	if (translation.size)
@@ -136,23 +145,26 @@ static bool is_zero(const struct gmem_pin *pin)
 	return !memcmp(pin, &none, sizeof(none));
 }
 
+static bool is_pin_of(struct gmem_vm *vm, const struct gmem_pin *pin)
+{
+	return pin->opaque[PIN_VM] == address_of(vm) && pin->opaque[PIN_SLOT] <= UINT32_MAX &&
+	       gmem_pin_table_has(vm, (uint32_t)pin->opaque[PIN_SLOT], pin->opaque[PIN_GPA],
+				  pin->size);
+}
+
 void gmem_vm_unpin(struct gmem_vm *vm, struct gmem_pin *pin)
 {
-	uint32_t slot;
-
-	if (!vm || !pin || is_zero(pin) || vm_is_forked(vm))
+	if (!vm || !pin || vm_is_forked(vm))
 		return;
-	slot = (uint32_t)pin->opaque[PIN_SLOT];
-	if (pin->opaque[PIN_VM] != address_of(vm) || pin->opaque[PIN_SLOT] > UINT32_MAX ||
-	    !gmem_pin_table_has(vm, slot, pin->opaque[PIN_GPA], pin->size)) {
+	if (is_pin_of(vm, pin)) {
+		gmem_pin_table_drop(vm, (uint32_t)pin->opaque[PIN_SLOT]);
+		memset(pin, 0, sizeof(*pin));
+	} else if (!is_zero(pin)) {
 		log_error(
 			vm->ctx,
 			"gmem_vm_unpin: VM descriptor %d has no pin of gpa %#llx, %#llx bytes; was "
 			"it released already, or is it another VM's?",
 			vm->fd, (unsigned long long)pin->opaque[PIN_GPA],
 			(unsigned long long)pin->size);
-		return;
 	}
-	gmem_pin_table_drop(vm, slot);
-	memset(pin, 0, sizeof(*pin));
 }

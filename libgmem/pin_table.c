@@ -6,6 +6,7 @@
  */
 #include "pin_table.h"
 
+#include "compiler.h"
 #include "range.h"
 #include "thread.h"
 
@@ -83,11 +84,24 @@ static struct pin_slot *slot_at(struct gmem_vm *vm, uint32_t slot)
 	return &vm->pins.memory->slots[slot];
 }
 
-int gmem_pin_table_add(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *slot)
+static inline void fill_slot(struct gmem_vm *vm, uint32_t group, int bit, uint64_t gpa,
+			     uint64_t size, uint32_t *slot)
 {
-	uint32_t first = group_of_thread(), i;
+	struct pin_slot *filled;
 
-	for (i = 0; i < PIN_GROUPS; i++) {
+	*slot = group * PIN_GROUP_SLOTS + (uint32_t)bit;
+	filled = slot_at(vm, *slot);
+	atomic_store_explicit(&filled->gpa, gpa, memory_order_release);
+	atomic_store_explicit(&filled->size, size, memory_order_seq_cst);
+}
+
+/* In any group but the first. */
+static __attribute__((noinline)) int add_elsewhere(struct gmem_vm *vm, uint32_t first, uint64_t gpa,
+						   uint64_t size, uint32_t *slot)
+{
+	uint32_t i;
+
+	for (i = 1; i < PIN_GROUPS; i++) {
 		uint32_t group = (first + i) % PIN_GROUPS;
 		int bit = take_slot(&vm->pins.memory->groups[group]);
 
@@ -95,12 +109,21 @@ int gmem_pin_table_add(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t
 			continue;
 		if (group >= FIRST_GROUPS)
 			raise_groups(&vm->pins, group + 1);
-		*slot = group * PIN_GROUP_SLOTS + (uint32_t)bit;
-		atomic_store_explicit(&slot_at(vm, *slot)->gpa, gpa, memory_order_release);
-		atomic_store_explicit(&slot_at(vm, *slot)->size, size, memory_order_seq_cst);
+		fill_slot(vm, group, bit, gpa, size, slot);
 		return 0;
 	}
 	return -ENOSPC;
+}
+
+int gmem_pin_table_add(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t *slot)
+{
+	uint32_t group = group_of_thread();
+	int bit = take_slot(&vm->pins.memory->groups[group]);
+
+	if (unlikely(bit < 0))
+		return add_elsewhere(vm, group, gpa, size, slot);
+	fill_slot(vm, group, bit, gpa, size, slot);
+	return 0;
 }
 
 void gmem_pin_table_shrink(struct gmem_vm *vm, uint32_t slot, uint64_t size)

@@ -176,6 +176,40 @@ static void every_function_EIO_in_a_child(void **state)
 	}
 }
 
+/* What has a place in the readers' table is found there by nobody but the parent. */
+static void ask_for_what_is_mapped(struct family *family)
+{
+	struct gmem_vm *vm = family->stage.vm;
+	struct gmem_pin pin;
+	struct gmem_run run;
+	void *host;
+
+	REFUSED(family, gmem_vm_get_state(vm, GPA, SIZE), "gmem_vm_get_state");
+	REFUSED(family, gmem_vm_get_state(vm, GPA + PAGE, 1), "gmem_vm_get_state");
+	REFUSED(family, gmem_vm_get_state(vm, GPA + SIZE, 1), "gmem_vm_get_state");
+	REFUSED(family, gmem_vm_next_run(vm, GPA, &run), "gmem_vm_next_run");
+	REFUSED(family, gmem_vm_translate(vm, GPA, 1, 0, &host), "gmem_vm_translate");
+	REFUSED(family, gmem_vm_pin(vm, GPA, 1, 0, &pin), "gmem_vm_pin");
+	REFUSED(family, gmem_vm_convert(vm, GPA, PAGE, GMEM_SHARED, 0, NULL), "gmem_vm_convert");
+	REFUSED(family, gmem_vm_convert(vm, GPA, PAGE, GMEM_SHARED, GMEM_CONVERT_TRUST_STATE, NULL),
+		"gmem_vm_convert");
+}
+
+static void questions_about_mapped_memory_EIO_in_a_child(void **state)
+{
+	struct family family;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < PRESETS; i++) {
+		family_open(&family, presets[i].config, &(struct wish){ 0 });
+		assert_int_equal(gmem_change_commit(family.change), 0);
+		run_in_child(&family, ask_for_what_is_mapped);
+		assert_int_not_equal(gmem_vm_get_state(family.stage.vm, GPA, 1), GMEM_HOLE);
+		family_close(&family);
+	}
+}
+
 /* Where the region is in the parent, page by page: what the child could map there. */
 struct place {
 	unsigned char *pages[SIZE / PAGE];
@@ -432,6 +466,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_function_EIO_in_a_child),
+		cmocka_unit_test(questions_about_mapped_memory_EIO_in_a_child),
 		cmocka_unit_test(every_function_EIO_in_a_grandchild),
 		cmocka_unit_test(freeing_in_a_child_leaves_others_memory_alone),
 		cmocka_unit_test(freeing_in_a_child_with_a_section),
