@@ -294,9 +294,10 @@ static __attribute__((noinline)) int state_of_range(struct gmem_vm *vm, uint64_t
 	uint32_t state;
 	int rc = gmem_vm_check(vm, "gmem_vm_get_state");
 
-	if (!rc)
+	/* Of no VM it is never 0, which analyzers cannot see. */
+	if (!rc && vm)
 		rc = check_range(vm, "gmem_vm_get_state", gpa, size);
-	if (rc)
+	if (rc || !vm)
 		return rc;
 	do {
 		look = look_begin(vm);

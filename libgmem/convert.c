@@ -548,7 +548,7 @@ static ALWAYS_INLINE int convert_at_once(struct gmem_vm *vm, const struct gmem_r
 					 uint32_t to, uint32_t flags, struct conversion *conversion,
 					 struct gmem_report *report)
 {
-	uint64_t converted;
+	uint64_t converted = 0;
 	int so_far;
 
 	if (!is_possible(vm, to) || !is_whole_pages(vm, range) || flags & GMEM_CONVERT_ROLLBACK)
@@ -599,7 +599,8 @@ static int check_call(const struct gmem_vm *vm, const char *function, uint32_t f
 {
 	int rc = gmem_vm_check(vm, function);
 
-	return rc ? rc : check_flags(vm, function, flags);
+	/* Of no VM it is never 0, which analyzers cannot see. */
+	return rc || !vm ? rc : check_flags(vm, function, flags);
 }
 
 static __attribute__((noinline)) int refuse_call(const struct gmem_vm *vm, const char *function,

@@ -105,7 +105,8 @@ static __attribute__((noinline)) int check_pin(struct gmem_vm *vm, uint64_t gpa,
 {
 	int rc = gmem_vm_check(vm, "gmem_vm_pin");
 
-	if (rc)
+	/* Of no VM it is never 0, which analyzers cannot see. */
+	if (rc || !vm)
 		return rc;
 	if (!pin) {
 		log_error(vm->ctx, "gmem_vm_pin: pin is NULL, it must be an address");
