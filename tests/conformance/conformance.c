@@ -5,6 +5,7 @@
  *   conformance TARGET    runs all cases on it: a line "PASS: ", "FAIL: " or "SKIP: " for each
  *   conformance --table   runs them on all targets: a table of facts by target, and what no case
  *                         shows, with the reason
+ *   conformance --table TARGET...   the table of these alone
  *   conformance --list    names the targets
  */
 #include <dirent.h>
@@ -243,6 +244,8 @@ static bool names_fact(const char *list, const char *id)
 
 /* What the cases showed on a target. */
 struct column {
+	const struct target *target;
+	const char *reason;           /* why the target is not to be had; NULL where it is */
 	enum outcome *result;         /* of each case; NULL where the target is not to be had */
 	unsigned int count[OUTCOMES]; /* of cases, by outcome */
 };
@@ -370,34 +373,49 @@ static int run_one(const char *name)
 	return failed > 0;
 }
 
-static void print_table(const struct column *columns, const char *const *reasons)
+static void print_columns(const struct column *columns, unsigned int count)
+{
+	unsigned int k;
+
+	printf("Facts of doc/kernel-support.md by target\n\n");
+	for (k = 0; k < count; k++) {
+		const struct column *column = &columns[k];
+
+		printf("%4u  %-24s %s", k + 1, column->target->name, column->target->text);
+		if (column->reason)
+			printf("; not run: %s\n", column->reason);
+		else
+			printf("; %u passed, %u failed, %u skipped\n", column->count[PASSED],
+			       column->count[FAILED], column->count[SKIPPED]);
+	}
+	printf("\npass: all of the fact's cases; part: some passed, some were skipped; skip: all "
+	       "skipped\n\n    ");
+	for (k = 0; k < count; k++)
+		printf("%5u", k + 1);
+	printf("\n");
+}
+
+static void print_table(const struct column *columns, unsigned int count)
 {
 	unsigned int i;
 	unsigned int k;
 
-	printf("Facts of doc/kernel-support.md by target\n\n");
-	for (k = 0; k < target_count; k++) {
-		printf("%4u  %-24s %s", k + 1, targets[k].name, targets[k].text);
-		if (reasons[k])
-			printf("; not run: %s\n", reasons[k]);
-		else
-			printf("; %u passed, %u failed, %u skipped\n", columns[k].count[PASSED],
-			       columns[k].count[FAILED], columns[k].count[SKIPPED]);
-	}
-	printf("\npass: all of the fact's cases; part: some passed, some were skipped; skip: all "
-	       "skipped\n\n    ");
-	for (k = 0; k < target_count; k++)
-		printf("%5u", k + 1);
-	printf("\n");
+	print_columns(columns, count);
 	for (i = 0; i < fact_count; i++) {
 		printf("%-4s", facts[i].id);
-		for (k = 0; k < target_count; k++)
+		for (k = 0; k < count; k++)
 			printf(" %4s",
-			       reasons[k]
+			       columns[k].reason
 				       ? "-"
 				       : outcome_name[outcome_of_fact(&columns[k], facts[i].id)]);
 		printf("  %s\n", facts[i].text);
 	}
+}
+
+static void print_unshown(void)
+{
+	unsigned int i;
+
 	printf("\nWhat no case shows, and why\n\n");
 	for (i = 0; i < fact_count; i++)
 		if (facts[i].unshown)
@@ -485,33 +503,72 @@ static unsigned int judge_facts(const struct column *columns)
 	return findings;
 }
 
+/* The column of a target that is run, or is found not to be had. */
+static struct column fill_column(const struct target *target)
+{
+	const char *reason = unserved(target);
+	struct column column = { .target = target, .reason = reason ? strdup(reason) : NULL };
+
+	if (reason)
+		return column;
+	column = new_column();
+	column.target = target;
+	run_target(target, &column, true);
+	return column;
+}
+
+static void free_columns(struct column *columns, unsigned int count)
+{
+	unsigned int k;
+
+	for (k = 0; k < count; k++) {
+		free(columns[k].result);
+		free((void *)(uintptr_t)columns[k].reason);
+	}
+	free(columns);
+}
+
 static int run_all(void)
 {
 	struct column *columns = calloc(target_count, sizeof(*columns));
-	const char **reasons = calloc(target_count, sizeof(*reasons));
 	unsigned int findings = judge_tables();
 	unsigned int k;
 
-	if (!columns || !reasons)
+	if (!columns)
 		return 2;
 	for (k = 0; k < target_count; k++) {
-		const char *reason = unserved(&targets[k]);
-
-		reasons[k] = reason ? strdup(reason) : NULL;
-		if (!reason) {
-			columns[k] = new_column();
-			run_target(&targets[k], &columns[k], true);
-		}
+		columns[k] = fill_column(&targets[k]);
 		findings += columns[k].count[FAILED];
 	}
-	print_table(columns, reasons);
+	print_table(columns, target_count);
+	print_unshown();
 	findings += judge_facts(columns);
-	for (k = 0; k < target_count; k++) {
-		free(columns[k].result);
-		free((void *)(uintptr_t)reasons[k]);
+	free_columns(columns, target_count);
+	return findings > 0;
+}
+
+/* What these show, whatever no other has shown. */
+static int run_some(char *const *names, unsigned int count)
+{
+	struct column *columns = calloc(count, sizeof(*columns));
+	unsigned int findings = 0;
+	unsigned int k;
+
+	if (!columns)
+		return 2;
+	for (k = 0; k < count; k++) {
+		const struct target *target = target_find(names[k]);
+
+		if (!target) {
+			fprintf(stderr, "conformance: no target \"%s\"\n", names[k]);
+			free_columns(columns, k);
+			return 2;
+		}
+		columns[k] = fill_column(target);
+		findings += columns[k].count[FAILED];
 	}
-	free(columns);
-	free(reasons);
+	print_table(columns, count);
+	free_columns(columns, count);
 	return findings > 0;
 }
 
@@ -519,8 +576,10 @@ int main(int argc, char **argv)
 {
 	unsigned int k;
 
+	if (argc > 2 && strcmp(argv[1], "--table") == 0)
+		return run_some(argv + 2, (unsigned int)argc - 2);
 	if (argc != 2) {
-		fprintf(stderr, "usage: conformance TARGET | --table | --list\n");
+		fprintf(stderr, "usage: conformance TARGET | --table [TARGET...] | --list\n");
 		return 2;
 	}
 	if (strcmp(argv[1], "--table") == 0)
