@@ -298,6 +298,9 @@ static int check_mapping(struct gmem_sim *sim, const struct sim_file *file, cons
 
 	if (err < 0)
 		return err;
+	/* No file could be mapped before Linux 6.18: there is nothing to ask. */
+	if (!sim->config.has_flags)
+		return -ENODEV;
 	if (arg[2] & PROT_EXEC)
 		return -EPERM;
 	if (!(file->flags & GMEM_KVM_GUEST_MEMFD_FLAG_MMAP))
