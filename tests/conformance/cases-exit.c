@@ -121,6 +121,22 @@ static void an_snp_guest_ends_with_an_error(struct world *world)
 	}
 }
 
+/* KVM answers these itself. The simulator hands on whatever there is, to try its host with. */
+static void hypercalls_that_kvm_refuses(struct world *world)
+{
+	struct vcpu vcpu;
+
+	enable_hypercall(world);
+	make_vcpu(world, &vcpu);
+	need_guest_of_its_own(&vcpu);
+	expect_value(world->driver->hypercall(&vcpu, GPA + 1, 1, TO_PRIVATE), GUEST_DONE);
+	expect_value(world->driver->hypercall(&vcpu, GPA + 512, 1, 0), GUEST_DONE);
+	expect_value(world->driver->hypercall(&vcpu, GPA, 0, TO_PRIVATE), GUEST_DONE);
+	expect_hypercall(&vcpu, GPA, 1, TO_PRIVATE);
+	expect_answered(&vcpu, 0);
+	destroy_vcpu(&vcpu);
+}
+
 /* The host must look: KVM hands it on as it came. */
 static void hypercall_brings_any_values(struct world *world)
 {
@@ -196,6 +212,26 @@ static void a_mismatch_exits_with_what_the_guest_wanted(struct world *world)
 	guest_must_store(&vcpu, GPA + 2 * page, 2, 0);
 	convert(&memory, page, page, false);
 	guest_must_store(&vcpu, GPA + page + 8, 0x98, 0);
+	destroy_vcpu(&vcpu);
+}
+
+/* The address is private, and no slot there has private memory. */
+static void nothing_private_behind_a_private_page(struct world *world)
+{
+	const uint32_t access = private_access(world);
+	const uint64_t page = world->page;
+	void *host = map_anonymous(world, 2 * page);
+	struct vcpu vcpu;
+
+	expect_value(set_slot(world, 0, 0, GPA, 2 * page, host, -1, 0), 0);
+	make_vcpu(world, &vcpu);
+	guest_must_store(&vcpu, GPA + 8, 0x19, 0);
+	expect_value(set_vm_attributes(world, GPA, page, PRIVATE), 0);
+	expect_memory_fault(&vcpu, GPA + 8, access, FAULT_PRIVATE);
+	expect_memory_fault(&vcpu, GPA + 8, access | GUEST_WRITE, FAULT_PRIVATE);
+	guest_must_store(&vcpu, GPA + page, 1, 0);
+	expect_value(set_vm_attributes(world, GPA, page, 0), 0);
+	expect_value(guest_must_load(&vcpu, GPA + 8, 0), 0x19);
 	destroy_vcpu(&vcpu);
 }
 
@@ -342,6 +378,8 @@ const struct conformance_case exit_cases[] = {
 	  a_hypercall_that_is_not_enabled },
 	{ "the hypercall brings its arguments", "E1", HYPERCALL_GUEST,
 	  hypercall_brings_its_arguments },
+	{ "a hypercall that is not aligned, or empty, does not exit", "E1",
+	  HYPERCALL_GUEST | NEED_REAL, hypercalls_that_kvm_refuses },
 	{ "the hypercall brings values that overflow", "E1", HYPERCALL_GUEST | NEED_SIMULATOR,
 	  hypercall_brings_any_values },
 	{ "the guest gets the answer", "E1", HYPERCALL_GUEST | NEED_NOT_SNP,
@@ -355,6 +393,8 @@ const struct conformance_case exit_cases[] = {
 	{ "a mismatch exits with what the guest wanted", "E2",
 	  NEED_PRIVATE | NEED_OWN_ACCESS | NEED_GUEST,
 	  a_mismatch_exits_with_what_the_guest_wanted },
+	{ "private where no memory can be exits", "E2 S6", NEED_PER_VM | NEED_GUEST,
+	  nothing_private_behind_a_private_page },
 	{ "poisoned memory exits with EHWPOISON", "E2", NEED_PRIVATE | NEED_GUEST | NEED_SIMULATOR,
 	  poisoned_memory_is_no_conversion },
 	{ "software-protected guests never fault to convert", "E3",

@@ -64,7 +64,9 @@ const struct fact facts[] = {
 	  "pKVM: needs arm64; SNP and TDX of a real kernel: need the hardware", false },
 	{ "P8", "cost of conversion", "a timing is no test; bench/ is for that", true },
 	{ "E1", "KVM_EXIT_HYPERCALL",
-	  "how an SNP or TDX guest merges neighbours: that is the guest's code", false },
+	  "how an SNP or TDX guest merges neighbours: that is the guest's code; that KVM refuses some "
+	  "requests itself, of the simulator: it hands on any, to try its host with",
+	  false },
 	{ "E2", "KVM_EXIT_MEMORY_FAULT",
 	  "EHWPOISON of a real kernel needs memory that really broke", false },
 	{ "E3", "software-protected guests never fault to convert", NULL, false },
