@@ -50,6 +50,36 @@
 	vmcall
 	hlt
 
+	program	guest_program_toggle
+	movl	%edi, %ebx
+	movl	%ecx, %ebp
+.Ltoggle:
+	movl	$12, %eax /* MAP_GPA_RANGE */
+	movl	%ebp, %ecx
+	movl	$0x10, %edx /* to private */
+	vmcall
+	testl	%eax, %eax
+	jnz	.Ltoggled
+	movl	%esi, (%edi)
+	cmpl	%esi, (%edi)
+	jne	.Llost
+	movl	$12, %eax
+	movl	%ebp, %ecx
+	xorl	%edx, %edx /* to shared */
+	vmcall
+	testl	%eax, %eax
+	jnz	.Ltoggled
+	movl	%esi, 4(%edi)
+	cmpl	%esi, 4(%edi)
+	jne	.Llost
+	decl	%esi
+	jnz	.Ltoggle
+.Ltoggled:
+	hlt
+.Llost:
+	movl	$-1, %eax
+	hlt
+
 	program	guest_programs_end
 
 	.code64

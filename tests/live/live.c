@@ -16,6 +16,7 @@
 #define LIVE_CAP_USER_MEMORY2 231UL
 #define LIVE_CAP_GUEST_MEMFD_FLAGS 244UL
 #define LIVE_FLAGS_NEEDED 3 /* MMAP and INIT_SHARED */
+#define LIVE_HC_MAP_GPA_RANGE 12
 #define LIVE_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct live_memory_region2)
 
 struct live_memory_region2 {
@@ -41,7 +42,26 @@ static const char *judge_vm(int vm_fd)
 	return NULL;
 }
 
-const char *live_unserved(void)
+static const char *judge_private_vm(int vm_fd)
+{
+	struct gmem_vm_info info = { 0 };
+	struct gmem_vm *vm = NULL;
+	int rc = gmem_vm_new(NULL, vm_fd, NULL, &vm);
+
+	if (rc == 0)
+		rc = gmem_vm_get_info(vm, &info);
+	gmem_vm_free(vm);
+	if (rc < 0)
+		return "libgmem makes nothing of a software-protected VM";
+	if (!info.private_memory)
+		return "this kernel's software-protected VMs have no private memory";
+	if (!(info.hypercall_exits >> LIVE_HC_MAP_GPA_RANGE & 1))
+		return "guests of this kernel cannot ask for memory to be converted";
+	return NULL;
+}
+
+/* Of a VM of some type. */
+static const char *unserved(uint32_t type, const char *(*judge)(int vm_fd))
 {
 	static char text[128];
 	const char *reason = NULL;
@@ -52,16 +72,27 @@ const char *live_unserved(void)
 		snprintf(text, sizeof(text), "/dev/kvm cannot be opened: %s", strerror(errno));
 		return text;
 	}
-	vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, 0UL);
+	vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, (unsigned long)type);
 	if (vm_fd < 0) {
-		snprintf(text, sizeof(text), "KVM_CREATE_VM failed: %s", strerror(errno));
+		snprintf(text, sizeof(text), "this kernel makes no VM of type %u: %s", type,
+			 strerror(errno));
 		reason = text;
 	} else {
-		reason = judge_vm(vm_fd);
+		reason = judge(vm_fd);
 		close(vm_fd);
 	}
 	close(kvm_fd);
 	return reason;
+}
+
+const char *live_unserved(void)
+{
+	return unserved(GMEM_VM_TYPE_DEFAULT, judge_vm);
+}
+
+const char *live_unserved_private(void)
+{
+	return unserved(GMEM_VM_TYPE_SW_PROTECTED, judge_private_vm);
 }
 
 static void count_message(uint32_t level, const char *text, void *opaque)
@@ -81,24 +112,48 @@ void live_set_vm(struct live *live, const struct gmem_vm_config *config)
 	assert_int_equal(gmem_vm_new(live->ctx, live->vm_fd, config, &live->vm), 0);
 }
 
-int live_setup(void **state)
+static int make_vm(struct live *live)
+{
+	struct gmem_vm_config *config = NULL;
+	int rc;
+
+	live->vm_fd = ioctl(live->kvm_fd, KVM_CREATE_VM, (unsigned long)live->type);
+	if (live->vm_fd < 0 || gmem_vm_config_new(&config) < 0)
+		return -1;
+	gmem_vm_config_set_type(config, live->type);
+	rc = gmem_vm_new(live->ctx, live->vm_fd, config, &live->vm);
+	gmem_vm_config_free(config);
+	return rc;
+}
+
+static int set_up(void **state, uint32_t type)
 {
 	struct live *live = calloc(1, sizeof(*live));
 
 	if (!live)
 		return -1;
 	*state = live;
+	live->type = type;
 	live->fds_before = live_count_fds();
 	live->mappings_before = live_count_mappings();
 	live->page = (uint64_t)sysconf(_SC_PAGESIZE);
 	live->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (live->kvm_fd < 0)
 		return -1;
-	live->vm_fd = ioctl(live->kvm_fd, KVM_CREATE_VM, 0UL);
-	if (live->vm_fd < 0 || gmem_ctx_new(&live->ctx) < 0)
+	if (gmem_ctx_new(&live->ctx) < 0)
 		return -1;
 	gmem_ctx_set_log(live->ctx, GMEM_LOG_ERROR, count_message, live, NULL);
-	return gmem_vm_new(live->ctx, live->vm_fd, NULL, &live->vm);
+	return make_vm(live);
+}
+
+int live_setup(void **state)
+{
+	return set_up(state, GMEM_VM_TYPE_DEFAULT);
+}
+
+int live_setup_private(void **state)
+{
+	return set_up(state, GMEM_VM_TYPE_SW_PROTECTED);
 }
 
 int live_teardown(void **state)
@@ -251,26 +306,40 @@ bool live_kernel_has(struct live *live, uint32_t address_space, uint64_t gpa, ui
 
 #if defined(__x86_64__)
 
-void live_guest_new(struct live *live, struct live_guest *guest)
+static void map_code(struct live *live, struct live_guest *guest)
 {
 	size_t code_size = guest_programs_size();
 	uint64_t size = (code_size + live->page - 1) / live->page * live->page;
+
+	if (live->type == GMEM_VM_TYPE_DEFAULT)
+		guest->code = live_guest_memfd(live, size);
+	else
+		guest->code = live_plain(live, size, GMEM_MEMORY_SHMEM);
+	memcpy(live_host(guest->code), guest_programs, code_size);
+	assert_int_equal(
+		gmem_vm_map(live->vm, LIVE_CODE_GPA, guest->code, 0, size, GMEM_SLOT_AUTO, 0), 0);
+}
+
+void live_guest_new_vcpu(struct live *live, struct live_guest *guest, uint32_t id)
+{
 	int run_size = ioctl(live->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0UL);
 
 	memset(guest, 0, sizeof(*guest));
 	guest->live = live;
-	guest->code = live_guest_memfd(live, size);
-	memcpy(live_host(guest->code), guest_programs, code_size);
-	assert_int_equal(
-		gmem_vm_map(live->vm, LIVE_CODE_GPA, guest->code, 0, size, GMEM_SLOT_AUTO, 0), 0);
 	assert_true(run_size > 0);
 	guest->run_size = (size_t)run_size;
-	guest->vcpu_fd = ioctl(live->vm_fd, KVM_CREATE_VCPU, 0UL);
+	guest->vcpu_fd = ioctl(live->vm_fd, KVM_CREATE_VCPU, (unsigned long)id);
 	assert_true(guest->vcpu_fd >= 0);
 	guest->run =
 		mmap(NULL, guest->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, guest->vcpu_fd, 0);
 	assert_ptr_not_equal(guest->run, MAP_FAILED);
 	assert_int_equal(guest_set_mode(guest->vcpu_fd), 0);
+}
+
+void live_guest_new(struct live *live, struct live_guest *guest)
+{
+	live_guest_new_vcpu(live, guest, 0);
+	map_code(live, guest);
 }
 
 void live_guest_free(struct live_guest *guest)
@@ -280,27 +349,45 @@ void live_guest_free(struct live_guest *guest)
 	gmem_region_free(guest->code);
 }
 
-uint32_t live_guest_continue(struct live_guest *guest)
+int live_guest_enter(struct live_guest *guest)
 {
 	int rc;
 
 	do {
 		rc = ioctl(guest->vcpu_fd, KVM_RUN, 0UL);
 	} while (rc < 0 && errno == EINTR);
-	if (rc < 0)
-		print_error("KVM_RUN: %s\n", strerror(errno));
-	assert_int_equal(rc, 0);
+	rc = rc < 0 ? errno : 0;
 	assert_int_equal(ioctl(guest->vcpu_fd, KVM_GET_REGS, &guest->regs), 0);
+	return rc;
+}
+
+uint32_t live_guest_continue(struct live_guest *guest)
+{
+	int error = live_guest_enter(guest);
+
+	if (error)
+		print_error("KVM_RUN: %s\n", strerror(error));
+	assert_int_equal(error, 0);
 	return guest->run->exit_reason;
 }
 
-uint32_t live_guest_run_at(struct live_guest *guest, uint64_t gpa, const struct kvm_regs *regs)
+static void set_at(struct live_guest *guest, uint64_t gpa, const struct kvm_regs *regs)
 {
 	struct kvm_regs start = *regs;
 
 	start.rip = gpa;
 	start.rflags = 2;
 	assert_int_equal(ioctl(guest->vcpu_fd, KVM_SET_REGS, &start), 0);
+}
+
+void live_guest_set(struct live_guest *guest, const uint8_t *program, const struct kvm_regs *regs)
+{
+	set_at(guest, guest_program_at(LIVE_CODE_GPA, program), regs);
+}
+
+uint32_t live_guest_run_at(struct live_guest *guest, uint64_t gpa, const struct kvm_regs *regs)
+{
+	set_at(guest, gpa, regs);
 	return live_guest_continue(guest);
 }
 

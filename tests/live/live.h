@@ -30,6 +30,7 @@ struct live {
 	struct gmem_ctx *ctx;
 	struct gmem_vm *vm;
 	uint64_t page;
+	uint32_t type;       /* of the VM, GMEM_VM_TYPE_* */
 	unsigned int errors; /* messages of level error so far */
 	char last[512];      /* the last of them */
 	unsigned int fds_before;
@@ -38,12 +39,14 @@ struct live {
 
 /* Why these tests cannot run here; NULL where they can. */
 const char *live_unserved(void);
+/* The same for tests that need a software-protected VM, whose memory can be private. */
+const char *live_unserved_private(void);
 
-/* Prints the reason and ends with 77 where live_unserved() has one, else runs the group. */
-#define live_main(name, tests)                                                                     \
+/* Prints the reason and ends with 77 where unserved() has one, else runs the group. */
+#define live_main_where(unserved, name, tests)                                                     \
 	int main(void)                                                                             \
 	{                                                                                          \
-		const char *reason = live_unserved();                                              \
+		const char *reason = unserved();                                                   \
                                                                                                    \
 		if (reason) {                                                                      \
 			print_message("%s\n", reason);                                             \
@@ -52,10 +55,16 @@ const char *live_unserved(void);
 		return cmocka_run_group_tests_name(name, tests, NULL, NULL);                       \
 	}
 
+#define live_main(name, tests) live_main_where(live_unserved, name, tests)
+
 #define live_case(function) cmocka_unit_test_setup_teardown(function, live_setup, live_teardown)
+#define live_private_case(function)                                                                \
+	cmocka_unit_test_setup_teardown(function, live_setup_private, live_teardown)
 
 /* A VM with the defaults; the teardown fails where a descriptor or a mapping was left behind. */
 int live_setup(void **state);
+/* The same with a software-protected VM. */
+int live_setup_private(void **state);
 int live_teardown(void **state);
 
 /* Takes the place of the case's VM. */
@@ -106,9 +115,19 @@ struct live_guest {
 	struct kvm_regs regs; /* after the last run */
 };
 
-/* Maps the code and makes a vCPU in flat 32-bit protected mode. */
+/*
+ * Maps the code, in plain memory where memory can be private, and makes a vCPU in flat 32-bit
+ * protected mode.
+ */
 void live_guest_new(struct live *live, struct live_guest *guest);
+/* One more vCPU, for the code that is there. */
+void live_guest_new_vcpu(struct live *live, struct live_guest *guest, uint32_t id);
 void live_guest_free(struct live_guest *guest);
+
+/* Sets the vCPU to a program, which is not run yet. */
+void live_guest_set(struct live_guest *guest, const uint8_t *program, const struct kvm_regs *regs);
+/* KVM_RUN, whatever comes of it: 0 or the errno. */
+int live_guest_enter(struct live_guest *guest);
 
 /* Runs a program with these registers until it exits; the reason, KVM_EXIT_*. */
 uint32_t live_guest_run(struct live_guest *guest, const uint8_t *program,
