@@ -27,7 +27,8 @@ const struct fact facts[] = {
 	{ "F8", "fallocate", NULL, false },
 	{ "F9", "madvise, mlock, mremap, userfaultfd",
 	  "mremap and userfaultfd of the simulator: they do not pass its door", false },
-	{ "F10", "mbind", "placing memory on one of several nodes: the hosts at hand have one node",
+	{ "F10", "mbind",
+	  "placing memory on one of several nodes: the hosts at hand whose files can be mapped have one",
 	  false },
 	{ "F11", "read, write, lseek, ftruncate, seals, reopening: refused",
 	  "read, lseek and reopening of the simulator: they do not pass its door; "
