@@ -41,11 +41,13 @@ struct memory {
 	uint32_t flags; /* GMEM_MAP_* */
 };
 
-static void set_kind(struct gmem_region_config *config, enum kind kind, struct memory *memory,
-		     int fd)
+static void set_kind(const struct live *live, struct gmem_region_config *config, enum kind kind,
+		     struct memory *memory, int fd)
 {
-	gmem_region_config_set_backing(config, kind == KIND_GUEST_MEMFD ? GMEM_BACKING_GUEST_MEMFD
-									: GMEM_BACKING_PLAIN);
+	gmem_region_config_set_backing(config, kind == KIND_GUEST_MEMFD
+						       ? live_guest_memfd_backing(live)
+						       : GMEM_BACKING_PLAIN);
+	gmem_region_config_set_state(config, GMEM_SHARED);
 	if (kind == KIND_SHMEM)
 		gmem_region_config_set_memory(config, GMEM_MEMORY_SHMEM, 0);
 	if (kind == KIND_ANON)
@@ -77,7 +79,7 @@ static void make_memory(struct live *live, enum kind kind, struct memory *memory
 		assert_ptr_not_equal(memory->mapping, MAP_FAILED);
 	}
 	assert_int_equal(gmem_region_config_new(&config), 0);
-	set_kind(config, kind, memory, fd);
+	set_kind(live, config, kind, memory, fd);
 	assert_int_equal(gmem_region_new(live->vm, memory->size, config, &memory->region), 0);
 	gmem_region_config_free(config);
 	if (fd >= 0)
@@ -291,14 +293,14 @@ static void a_reserved_range_exits(void **state)
 static void rom_is_read_and_run_and_not_written(void **state)
 {
 	struct live *live = *state;
-	struct gmem_region *region[2] = { live_plain(live, MIB, GMEM_MEMORY_SHMEM),
-					  live_guest_memfd(live, MIB) };
+	struct gmem_region *region[2] = { live_mapped_guest_memfd(live, MIB) };
 	const struct kvm_regs write = { .rdi = GPA, .rax = 1, .rcx = 1 };
 	const struct kvm_regs sum = { .rsi = GPA + 0x800, .rcx = 2, .rdx = 4 };
 	const uint32_t words[2] = { 40, 2 };
 	struct live_guest guest;
 	size_t i;
 
+	region[1] = live_plain(live, MIB, GMEM_MEMORY_SHMEM);
 	live_guest_new(live, &guest);
 	for (i = 0; i < 2; i++) {
 		char *host = live_host(region[i]);
@@ -325,12 +327,12 @@ static void rom_is_read_and_run_and_not_written(void **state)
 static void an_alias_is_the_same_memory(void **state)
 {
 	struct live *live = *state;
-	struct gmem_region *region[2] = { live_guest_memfd(live, MIB),
-					  live_plain(live, MIB, GMEM_MEMORY_SHMEM) };
+	struct gmem_region *region[2] = { live_mapped_guest_memfd(live, MIB) };
 	const struct kvm_regs write = { .rdi = OTHER_GPA + 64, .rax = 1, .rcx = 1 };
 	struct live_guest guest;
 	size_t i;
 
+	region[1] = live_plain(live, MIB, GMEM_MEMORY_SHMEM);
 	live_guest_new(live, &guest);
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(gmem_vm_map(live->vm, GPA, region[i], 0, MIB, GMEM_SLOT_AUTO, 0),
@@ -387,7 +389,7 @@ static void prefaulted_memory_is_the_guests(void **state)
 static void punched_pages_are_zero_to_the_guest(void **state)
 {
 	struct live *live = *state;
-	struct gmem_region *region = live_guest_memfd(live, MIB);
+	struct gmem_region *region = live_mapped_guest_memfd(live, MIB);
 	struct gmem_region_info info;
 	struct live_guest guest;
 

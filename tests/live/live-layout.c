@@ -127,7 +127,7 @@ static void a_page_is_mapped_once(void **state)
 static void an_alias_has_a_memslot_of_its_own(void **state)
 {
 	struct live *live = *state;
-	struct gmem_region *region = live_guest_memfd(live, MIB);
+	struct gmem_region *region = live_mapped_guest_memfd(live, MIB);
 	const uint64_t page = live->page;
 	void *first;
 	void *second;
@@ -203,12 +203,13 @@ static void without_slot_the_caller_programs_kvm(void **state)
 	run = section_at(live, GPA);
 	assert_int_equal(run.slot, GMEM_SLOT_NONE);
 	assert_int_equal(run.fd_offset, MIB / 2);
-	assert_int_equal(live_raw_slot(live, 5, 1u << 2, run.gpa, run.size, run.host, run.fd,
-				       run.fd_offset),
+	assert_int_equal(live_raw_slot(live, 5, 1u << 2, run.gpa, run.size, run.host,
+				       run.guest_memfd, run.offset),
 			 0);
 	assert_true(live_kernel_has(live, 0, GPA, MIB / 2));
-	assert_int_equal(
-		live_raw_slot(live, 5, 1u << 2, run.gpa, 0, run.host, run.fd, run.fd_offset), 0);
+	assert_int_equal(live_raw_slot(live, 5, 1u << 2, run.gpa, 0, run.host, run.guest_memfd,
+				       run.offset),
+			 0);
 	gmem_region_free(region);
 }
 
@@ -453,7 +454,7 @@ static uint64_t dirty_pages(struct live *live, uint64_t gpa)
 static void dirty_log_names_the_pages_written(void **state)
 {
 	struct live *live = *state;
-	struct gmem_region *region = live_guest_memfd(live, MIB);
+	struct gmem_region *region = live_mapped_guest_memfd(live, MIB);
 	const uint64_t page = live->page;
 	const struct kvm_regs write = { .rdi = GPA + 2 * page, .rax = 7, .rcx = 3, .rdx = 2 * page };
 	const struct kvm_regs read = { .rsi = GPA, .rcx = 16, .rdx = page };
@@ -492,11 +493,11 @@ static void dirty_log_names_the_pages_written(void **state)
 static void dirty_log_from_the_start(void **state)
 {
 	struct live *live = *state;
-	struct gmem_region *region[2] = { live_guest_memfd(live, MIB),
-					  live_plain(live, MIB, GMEM_MEMORY_SHMEM) };
+	struct gmem_region *region[2] = { live_mapped_guest_memfd(live, MIB) };
 	struct live_guest guest;
 	size_t i;
 
+	region[1] = live_plain(live, MIB, GMEM_MEMORY_SHMEM);
 	live_guest_new(live, &guest);
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(gmem_vm_map(live->vm, GPA, region[i], 0, MIB, GMEM_SLOT_AUTO,
@@ -517,7 +518,7 @@ static void the_pause_covers_a_slot_put_back(void **state)
 	struct gmem_region *region;
 
 	set_pauses(live, &pauses);
-	region = live_guest_memfd(live, MIB);
+	region = live_mapped_guest_memfd(live, MIB);
 	assert_int_equal(map(live, GPA, region, 0, MIB), 0);
 	live_assert_refused(live, -ECANCELED,
 			    gmem_vm_set_map_flags(live->vm, GPA, MIB, GMEM_MAP_DIRTY_LOG));
@@ -540,7 +541,7 @@ static void the_pause_covers_a_slot_put_back(void **state)
 static void a_read_only_section_exits_on_write(void **state)
 {
 	struct live *live = *state;
-	struct gmem_region *region = live_guest_memfd(live, MIB);
+	struct gmem_region *region = live_mapped_guest_memfd(live, MIB);
 	const struct kvm_regs write = { .rdi = GPA + 8, .rax = 0xabcd, .rcx = 1 };
 	struct live_guest guest;
 	uint32_t value;

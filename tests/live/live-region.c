@@ -21,8 +21,8 @@
 static struct gmem_region *make_kind(struct live *live, unsigned int kind, uint64_t size,
 				     uint32_t flags, const char *name)
 {
-	static const uint32_t backing[KINDS] = { GMEM_BACKING_GUEST_MEMFD, GMEM_BACKING_PLAIN,
-						 GMEM_BACKING_PLAIN };
+	const uint32_t backing[KINDS] = { live_guest_memfd_backing(live), GMEM_BACKING_PLAIN,
+					  GMEM_BACKING_PLAIN };
 	static const uint32_t memory[KINDS] = { 0, GMEM_MEMORY_SHMEM, GMEM_MEMORY_ANON };
 	struct gmem_region_config *config = NULL;
 	struct gmem_region *region = NULL;
@@ -31,6 +31,7 @@ static struct gmem_region *make_kind(struct live *live, unsigned int kind, uint6
 	gmem_region_config_set_backing(config, backing[kind]);
 	if (backing[kind] == GMEM_BACKING_PLAIN)
 		gmem_region_config_set_memory(config, memory[kind], 0);
+	gmem_region_config_set_state(config, GMEM_SHARED);
 	gmem_region_config_set_flags(config, flags);
 	gmem_region_config_set_name(config, name);
 	assert_int_equal(gmem_region_new(live->vm, size, config, &region), 0);
@@ -60,9 +61,12 @@ static void sizes_are_as_asked(void **state)
 		assert_int_equal(gmem_region_get_info(region, &info), 0);
 		assert_int_equal(info.size, size[i]);
 		assert_int_equal(info.page_size, live->page);
-		assert_int_equal(info.backing, GMEM_BACKING_GUEST_MEMFD);
+		if (live->type == GMEM_VM_TYPE_DEFAULT)
+			assert_int_equal(info.backing, GMEM_BACKING_GUEST_MEMFD);
+		else
+			assert_int_not_equal(info.backing, GMEM_BACKING_PLAIN);
 		assert_int_equal(info.private_bytes, 0);
-		assert_int_equal(info.can_be_private, 0);
+		assert_int_equal(info.can_be_private, live->type != GMEM_VM_TYPE_DEFAULT);
 		assert_true(info.guest_memfd >= 0);
 		host = info.host;
 		host[0] = 1;
@@ -101,6 +105,7 @@ static void private_pages_are_refused(void **state)
 	struct gmem_region *region;
 	struct gmem_vm_info info;
 
+	live_need_mapped(live);
 	assert_int_equal(gmem_vm_get_info(live->vm, &info), 0);
 	assert_int_equal(info.private_memory, 0);
 	assert_int_equal(info.tracking, GMEM_TRACKING_NONE);
@@ -125,7 +130,7 @@ static void contents_start_as_zero(void **state)
 static void two_mappings_show_the_same_bytes(void **state)
 {
 	struct live *live = *state;
-	struct gmem_region *region = live_guest_memfd(live, MIB);
+	struct gmem_region *region = live_mapped_guest_memfd(live, MIB);
 	struct gmem_region_info info;
 	char *second;
 
@@ -243,7 +248,7 @@ static void prefault_refuses_bad_ranges(void **state)
 static void punched_pages_read_as_zero(void **state)
 {
 	struct live *live = *state;
-	struct gmem_region *region = live_guest_memfd(live, MIB);
+	struct gmem_region *region = live_mapped_guest_memfd(live, MIB);
 	struct gmem_region_info info;
 	uint8_t *host;
 
@@ -417,12 +422,14 @@ static int make_on_node_0(struct live *live, uint32_t backing, struct gmem_regio
 static void numa_is_honoured_or_refused(void **state)
 {
 	struct live *live = *state;
-	bool honoured = kernel_honours_numa(live);
+	bool honoured;
 	struct gmem_region *region = NULL;
 	struct gmem_region_info info;
 	int mode = MPOL_DEFAULT;
 	void *second;
 
+	live_need_mapped(live);
+	honoured = kernel_honours_numa(live);
 	if (!honoured) {
 		live_assert_refused(live, -EOPNOTSUPP,
 				    make_on_node_0(live, GMEM_BACKING_GUEST_MEMFD, &region));

@@ -63,18 +63,19 @@ static const char *judge_private_vm(int vm_fd)
 /* Of a VM of some type. */
 static const char *unserved(uint32_t type, const char *(*judge)(int vm_fd))
 {
-	static char text[128];
+	static char texts[2][128];
+	char *text = texts[type != GMEM_VM_TYPE_DEFAULT];
 	const char *reason = NULL;
 	int kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	int vm_fd;
 
 	if (kvm_fd < 0) {
-		snprintf(text, sizeof(text), "/dev/kvm cannot be opened: %s", strerror(errno));
+		snprintf(text, sizeof(texts[0]), "/dev/kvm cannot be opened: %s", strerror(errno));
 		return text;
 	}
 	vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, (unsigned long)type);
 	if (vm_fd < 0) {
-		snprintf(text, sizeof(text), "this kernel makes no VM of type %u: %s", type,
+		snprintf(text, sizeof(texts[0]), "this kernel makes no VM of type %u: %s", type,
 			 strerror(errno));
 		reason = text;
 	} else {
@@ -85,14 +86,22 @@ static const char *unserved(uint32_t type, const char *(*judge)(int vm_fd))
 	return reason;
 }
 
-const char *live_unserved(void)
-{
-	return unserved(GMEM_VM_TYPE_DEFAULT, judge_vm);
-}
-
 const char *live_unserved_private(void)
 {
 	return unserved(GMEM_VM_TYPE_SW_PROTECTED, judge_private_vm);
+}
+
+/* Of the VMs that live_setup() makes. */
+static uint32_t served_type = GMEM_VM_TYPE_DEFAULT;
+
+const char *live_unserved(void)
+{
+	const char *reason = unserved(GMEM_VM_TYPE_DEFAULT, judge_vm);
+
+	if (!reason || live_unserved_private())
+		return reason;
+	served_type = GMEM_VM_TYPE_SW_PROTECTED;
+	return NULL;
 }
 
 static void count_message(uint32_t level, const char *text, void *opaque)
@@ -148,7 +157,7 @@ static int set_up(void **state, uint32_t type)
 
 int live_setup(void **state)
 {
-	return set_up(state, GMEM_VM_TYPE_DEFAULT);
+	return set_up(state, served_type);
 }
 
 int live_setup_private(void **state)
@@ -236,6 +245,8 @@ static struct gmem_region *make_region(struct live *live, uint64_t size, uint32_
 
 	assert_int_equal(gmem_region_config_new(&config), 0);
 	gmem_region_config_set_backing(config, backing);
+	if (backing != GMEM_BACKING_PLAIN)
+		gmem_region_config_set_state(config, GMEM_SHARED);
 	if (backing == GMEM_BACKING_PLAIN)
 		gmem_region_config_set_memory(config, memory, 0);
 	rc = gmem_region_new(live->vm, size, config, &region);
@@ -246,9 +257,28 @@ static struct gmem_region *make_region(struct live *live, uint64_t size, uint32_
 	return region;
 }
 
+uint32_t live_guest_memfd_backing(const struct live *live)
+{
+	return live->type == GMEM_VM_TYPE_DEFAULT ? GMEM_BACKING_GUEST_MEMFD : GMEM_BACKING_AUTO;
+}
+
+void live_need_mapped(const struct live *live)
+{
+	if (live->type == GMEM_VM_TYPE_DEFAULT)
+		return;
+	print_message("this kernel's guest_memfd cannot be mapped: that came with Linux 6.18\n");
+	skip();
+}
+
 struct gmem_region *live_guest_memfd(struct live *live, uint64_t size)
 {
-	return make_region(live, size, GMEM_BACKING_GUEST_MEMFD, 0);
+	return make_region(live, size, live_guest_memfd_backing(live), 0);
+}
+
+struct gmem_region *live_mapped_guest_memfd(struct live *live, uint64_t size)
+{
+	live_need_mapped(live);
+	return live_guest_memfd(live, size);
 }
 
 struct gmem_region *live_plain(struct live *live, uint64_t size, uint32_t memory)

@@ -37,7 +37,10 @@ struct live {
 	unsigned int mappings_before;
 };
 
-/* Why these tests cannot run here; NULL where they can. */
+/*
+ * Why these tests cannot run here; NULL where they can. They want a default VM with a guest_memfd
+ * that can be mapped; but a software-protected one will do, whose shared pages lie elsewhere.
+ */
 const char *live_unserved(void);
 /* The same for tests that need a software-protected VM, whose memory can be private. */
 const char *live_unserved_private(void);
@@ -77,10 +80,19 @@ unsigned int live_count_mappings(void);
 /* Finds a mapping by an address in it; line is that of /proc/self/maps. */
 bool live_find_mapping(const void *address, char *line, size_t size);
 
-/* A fully shared guest_memfd; and a plain region of the kind given. Both assert success. */
+/*
+ * A region with a guest_memfd, fully shared: in it, or beside it where it cannot be mapped; and a
+ * plain region of the kind given. Both assert success.
+ */
 struct gmem_region *live_guest_memfd(struct live *live, uint64_t size);
 struct gmem_region *live_plain(struct live *live, uint64_t size, uint32_t memory);
 void *live_host(struct gmem_region *region);
+/* Of the first. */
+uint32_t live_guest_memfd_backing(const struct live *live);
+/* Skips the case where shared pages are not in the guest_memfd, for VMs are software-protected. */
+void live_need_mapped(const struct live *live);
+/* The first, in a case that needs it so. */
+struct gmem_region *live_mapped_guest_memfd(struct live *live, uint64_t size);
 
 /* Copies a text with its NUL. */
 void live_put_text(void *host, const char *text);
