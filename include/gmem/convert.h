@@ -209,9 +209,9 @@ GMEM_API int gmem_vm_populate(struct gmem_vm *vm, uint64_t gpa, uint64_t size, u
 /**
  * @brief Frees what conversions have put off (gmem_vm_config_set_discard_limit()).
  *
- * The report's freed counts as a discard's does, on failure too; gpa, size, tag, offset and
- * kernel_error are those of the first that the kernel would not free, or gpa alone, where another
- * operation was at work.
+ * The report's freed counts as a discard's does, on failure too; gpa, size, tag and offset are
+ * those of the first that the kernel would not free, and kernel_error what that gave, or else of
+ * what another operation was at work on.
  *
  * @param vm           not NULL
  * @param flags        GMEM_FLUSH_NOWAIT or 0

@@ -58,11 +58,11 @@ struct gmem_listener;
  * @brief Told of one run of shared memory, all of it in one section.
  *
  * Runs do not overlap, and those of one operation come in ascending order (for gmem_vm_populate() of
- * memory with several addresses gmem/convert.h says which). Of an add listeners are
- * told in the order in which they were made, of a remove in the opposite order, run by run. What
- * is taken back is told to those who had been told: first of the run that was refused, the last
- * who had been told first; then of the runs before it, as above. Calls for disjoint ranges may
- * come from several threads at once; calls for one address never do.
+ * memory with several addresses gmem/convert.h says which). Of an add listeners are told in the
+ * order in which they were made, of a remove in the opposite order, run by run. What is taken back
+ * is told to those who had been told: first of the run that was refused, the last who had been told
+ * first; then of the runs before it, as above. Calls for disjoint ranges may come from several
+ * threads at once; calls for one address never do.
  *
  * It runs on the thread of the operation. It may call what gmem/access.h declares, where its own
  * run cannot be pinned; conversion and whatever changes the layout return -EDEADLK. Pins it holds

@@ -184,12 +184,10 @@ GMEM_API void gmem_vm_config_set_type(struct gmem_vm_config *config, uint32_t ty
  * @brief How long to wait for a page in use, and whom to ask.
  *
  * Between two tries of a page the wait grows from nothing to a millisecond. Unpinning ends it
- * (gmem_vm_unpin()); other references of the kernel's do not.
+ * (gmem_vm_unpin()); other references of the kernel's do not. Another operation is waited for as
+ * long as it takes, for it has a deadline of its own; only a signal has fn asked then.
  *
  * @param config       NULL: nothing happens, but opaque is freed
- * Another operation is waited for as long as it takes, for it has a deadline of its own; only a
- * signal has fn asked then.
- *
  * @param deadline_ns  nanoseconds from an operation's first obstacle on; default a second;
  *                     UINT64_MAX: until fn says otherwise. 0: wait for nothing, and ask nobody.
  *                     Who meets a pin, a page in use or another operation fails with -EAGAIN at
@@ -259,8 +257,8 @@ GMEM_API int gmem_vm_new(struct gmem_ctx *ctx, int vm_fd, const struct gmem_vm_c
  *
  * Its sections end, and what keeps their regions alive is then the caller's handles alone.
  * Listeners hear of no remove, now or when they are freed: free them first, or unmap. A change that
- * is left can only be freed. Memslots are left to die with the VM, which must not run
- * any more: the slots then point at memory that may be gone. Unmap first if it lives on.
+ * is left can only be freed. Memslots are left to die with the VM, which must not run any more: the
+ * slots then point at memory that may be gone. Unmap first if it lives on.
  *
  * @param vm  NULL is ignored
  *
