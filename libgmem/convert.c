@@ -209,6 +209,22 @@ static int end_commit(struct conversion *conversion, int error)
 	return error;
 }
 
+/* On failure half-way: the first page that is not as asked for. */
+static void report_first_wrong(struct conversion *conversion)
+{
+	struct gmem_report *report = &conversion->report;
+	struct plan_position position = { 0 };
+	struct plan_run run;
+
+	if (!gmem_plan_next(&conversion->plan, PLAN_WRONG, &position, &run))
+		return;
+	report->gpa = run.gpa;
+	report->size = run.size;
+	report->tag = run.first.tag;
+	report->offset = run.first.offset + (run.gpa - run.first.gpa);
+	conversion->is_placed = true;
+}
+
 /* With rollback; apart from the rest for what it takes of the stack. */
 static __attribute__((noinline)) int commit_or_roll_back(struct conversion *conversion)
 {
@@ -220,6 +236,9 @@ static __attribute__((noinline)) int commit_or_roll_back(struct conversion *conv
 	if (rc)
 		return rc;
 	rc = gmem_convert_commit(conversion);
+	/* While it can be told from the rest: afterwards none is as asked for. */
+	if (rc == -EAGAIN)
+		report_first_wrong(conversion);
 	if (rc)
 		roll_back(conversion, &rollback);
 	return end_commit(conversion, rc);
@@ -262,25 +281,11 @@ static __attribute__((noinline)) int check_and_commit(struct conversion *convers
 
 static int convert_claimed(struct conversion *conversion)
 {
-	if (conversion->heard || !conversion->is_one_run)
+	/* A first call was made where nobody listens, and is for this run alone. */
+	if (!conversion->first.made && (conversion->heard || !conversion->is_one_run))
 		return check_and_commit(conversion);
 	conversion->report.stage = GMEM_STAGE_COMMIT;
 	return gmem_convert_one_run(conversion);
-}
-
-/* On failure half-way: the first page that is not as asked for. */
-static void report_first_wrong(struct conversion *conversion)
-{
-	struct gmem_report *report = &conversion->report;
-	struct plan_position position = { 0 };
-	struct plan_run run;
-
-	if (!gmem_plan_next(&conversion->plan, PLAN_WRONG, &position, &run))
-		return;
-	report->gpa = run.gpa;
-	report->size = run.size;
-	report->tag = run.first.tag;
-	report->offset = run.first.offset + (run.gpa - run.first.gpa);
 }
 
 static const char *what_is_in_the_way(uint32_t obstacle)
@@ -302,7 +307,7 @@ static const char *what_is_in_the_way(uint32_t obstacle)
 bool gmem_convert_may_log(struct conversion *conversion)
 {
 	conversion->said = true;
-	return !is_quiet(conversion) || gmem_exit_guard_may_log(conversion->vm);
+	return !is_quiet(conversion) || gmem_exit_guard_may_log(conversion->vm, GMEM_LOG_ERROR);
 }
 
 static int claim_failed(struct conversion *conversion, int error)
@@ -360,7 +365,7 @@ static int run_conversion(struct conversion *conversion, int so_far, bool *full)
 	report->stage = GMEM_STAGE_PLAN;
 	look(conversion);
 	rc = convert_claimed(conversion);
-	if (rc && report->stage >= GMEM_STAGE_COMMIT)
+	if (rc && report->stage >= GMEM_STAGE_COMMIT && !conversion->is_placed)
 		report_first_wrong(conversion);
 	if (report->stage >= GMEM_STAGE_COMMIT)
 		*full = gmem_convert_discard(conversion);
@@ -376,6 +381,8 @@ static void finish(struct conversion *conversion, int error, struct gmem_report 
 	if (!error) {
 		own->stage = GMEM_STAGE_DONE;
 		own->kernel_error = 0;
+		own->obstacle = GMEM_OBSTACLE_NONE;
+		own->gpa = own->size = own->tag = own->offset = 0;
 	} else if (error != -EAGAIN) {
 		own->obstacle = GMEM_OBSTACLE_NONE;
 	} else if (!is_quiet(conversion)) {
@@ -421,6 +428,7 @@ static void conversion_init(struct conversion *conversion, struct gmem_vm *vm, c
 		  flags & GMEM_CONVERT_NOWAIT || !vm->config.deadline_ns);
 	conversion->first.made = called;
 	conversion->in_use = false;
+	conversion->is_placed = false;
 	conversion->said = false;
 }
 
@@ -431,7 +439,7 @@ static void conversion_init(struct conversion *conversion, struct gmem_vm *vm, c
 static void flush(struct conversion *conversion)
 {
 	conversion->wait.never = true;
-	(void)gmem_discard_flush(conversion->vm, &conversion->wait);
+	(void)gmem_discard_flush(conversion->vm, &conversion->wait, false);
 }
 
 static inline void count_conversion(struct gmem_vm *vm, uint32_t to, int error, uint64_t converted,
@@ -551,10 +559,12 @@ static ALWAYS_INLINE int convert_at_once(struct gmem_vm *vm, const struct gmem_r
 	uint64_t converted = 0;
 	int so_far;
 
-	if (!is_possible(vm, to) || !is_whole_pages(vm, range) || flags & GMEM_CONVERT_ROLLBACK)
+	if (!is_possible(vm, to) || !is_whole_pages(vm, range))
 		return UNCLAIMED;
 	if (flags & GMEM_CONVERT_TRUST_STATE)
 		return is_done_already(vm, range, to) ? done(vm, to, 0, 0, report) : UNCLAIMED;
+	if (flags & GMEM_CONVERT_ROLLBACK)
+		return UNCLAIMED;
 	so_far = gmem_claim_enter(vm, &conversion->claim, range, 1);
 	if (likely(!so_far))
 		so_far = make_first_call(vm, range, to, &conversion->first, &converted);

@@ -33,9 +33,10 @@ struct conversion {
 	struct first_call first;
 	struct plan_run run; /* all of it, if that is one */
 	bool is_one_run;
-	bool in_use; /* some page was, and is for a second look */
-	bool said;   /* what failed was logged, or was not for want of a right to */
-	bool heard;  /* listeners are to be told; known once it has its claim */
+	bool is_placed; /* the report has the first page that is not as asked for */
+	bool in_use;    /* some page was, and is for a second look */
+	bool said;      /* what failed was logged, or was not for want of a right to */
+	bool heard;     /* listeners are to be told; known once it has its claim */
 };
 
 /*

@@ -13,6 +13,9 @@
 #include <errno.h>
 #include <gmem/access.h>
 
+/* Of a call that converts back, one after the other. */
+#define INTERRUPTIONS_MAX 100u
+
 static bool to_private(const struct conversion *conversion)
 {
 	return conversion->plan.to == GMEM_PRIVATE;
@@ -104,8 +107,13 @@ static bool can_be_in_use(const struct conversion *conversion)
 static uint64_t free_of_pins(const struct conversion *conversion, uint64_t gpa, uint64_t size,
 			     struct gmem_range *pinned)
 {
+	uint64_t page = page_size(conversion);
+
 	if (!to_private(conversion) || !gmem_pin_table_find(conversion->vm, gpa, size, pinned))
 		return size;
+	/* Nobody pins what is private: that pin is about to be refused. */
+	if (pinned->gpa == gpa && gmem_vm_get_state(conversion->vm, gpa, page) == GMEM_PRIVATE)
+		return page;
 	return pinned->gpa - gpa;
 }
 
@@ -378,19 +386,30 @@ int gmem_convert_commit(struct conversion *conversion)
 
 int gmem_convert_back(struct conversion *conversion, const struct plan_run *run)
 {
-	uint32_t from = opposite_state(conversion->plan.to);
-	uint64_t stuck, restored;
+	uint32_t from = opposite_state(conversion->plan.to), interrupted = 0;
+	uint64_t gpa = run->gpa, left = run->size, size = left, stuck, restored;
 	int rc;
 
-	/* The policy has said its word; what was converted must not stay for a signal's sake. */
-	do {
-		rc = gmem_convert_call(conversion, run, run->gpa, run->size, from, &stuck);
+	/*
+	 * The policy has said its word; what was converted must not stay for a signal's sake. Where
+	 * signals come faster than a call is made, a smaller one may do.
+	 */
+	while (left) {
+		size = lower(size, left);
+		rc = gmem_convert_call(conversion, run, gpa, size, from, &stuck);
 		conversion->report.retries += rc == -EINTR || rc == -EAGAIN;
-	} while (rc == -EINTR);
-	if (rc)
-		return rc;
-	restored = set_states(conversion, run, run->gpa, run->size, from);
-	conversion->report.restored += restored;
-	conversion->report.converted -= restored;
+		if (rc == -EINTR && ++interrupted < INTERRUPTIONS_MAX) {
+			size = round_up(size / 2, page_size(conversion));
+			continue;
+		}
+		if (rc)
+			return rc;
+		restored = set_states(conversion, run, gpa, size, from);
+		conversion->report.restored += restored;
+		conversion->report.converted -= restored;
+		gpa += size;
+		left -= size;
+		interrupted = 0;
+	}
 	return 0;
 }

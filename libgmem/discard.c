@@ -16,7 +16,7 @@ static void warn(struct gmem_vm *vm, const struct discard *discard, const struct
 		 int error)
 {
 	/* A guest may convert again and again what the kernel cannot free. */
-	if (!gmem_exit_guard_may_log(vm))
+	if (discard->quietly || !gmem_exit_guard_may_log(vm, GMEM_LOG_WARNING))
 		return;
 	log_warning(vm->ctx,
 		    "region \"%s\": freeing %#llx bytes at offset %#llx of its %s gives %s; they "
@@ -156,7 +156,7 @@ static bool find_in_section(struct pending_walk *walk, uint64_t gpa, uint64_t en
 	return waits;
 }
 
-/* Whole pages only: steps of a layout change that are not judged yet can have any range. */
+/* Whole pages only: a range may be of anything. */
 static bool find(struct pending_walk *walk)
 {
 	const struct section_view *view = &walk->view;
@@ -208,6 +208,7 @@ static bool continues(const struct discard *one, const struct discard *next)
 /* What waits in ranges that are claimed is freed: what continues, over sections too, in one call. */
 struct freeing {
 	struct gmem_vm *vm;
+	bool quietly; /* as in struct discard */
 	/* Found and not freed yet, of which the first is at gpa. */
 	struct discard joined;
 	uint64_t gpa;
@@ -238,6 +239,7 @@ static void free_joined(struct freeing *freeing)
 
 	if (!freeing->joined.size)
 		return;
+	freeing->joined.quietly = freeing->quietly;
 	rc = gmem_discard_now(freeing->vm, &freeing->joined, &freed);
 	freeing->freed += freed;
 	if (rc)
@@ -384,11 +386,11 @@ static int flush_failed(struct gmem_report *report, const struct gmem_report *re
 	return -EIO;
 }
 
-int gmem_discard_flush(struct gmem_vm *vm, struct wait *wait)
+int gmem_discard_flush(struct gmem_vm *vm, struct wait *wait, bool quietly)
 {
 	/* Once from below: others may put off more meanwhile, for ever. */
 	struct pending_walk walk = { .vm = vm, .end = UINT64_MAX };
-	struct freeing freeing = { .vm = vm };
+	struct freeing freeing = { .vm = vm, .quietly = quietly };
 	struct batch batch;
 	bool busy = false;
 	int rc = 0;

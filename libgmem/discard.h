@@ -21,6 +21,7 @@ struct discard {
 	uint64_t offset;
 	uint64_t size;
 	bool private_side; /* else the shared one */
+	bool quietly;      /* should it fail, whoever wants it freed says so */
 };
 
 /*
@@ -47,6 +48,6 @@ bool gmem_discard_range(struct gmem_vm *vm, uint64_t gpa, uint64_t size);
  * kernel refused some); no message of its own, but the wait's report says how much it freed, and
  * what stopped it.
  */
-int gmem_discard_flush(struct gmem_vm *vm, struct wait *wait);
+int gmem_discard_flush(struct gmem_vm *vm, struct wait *wait, bool quietly);
 
 #endif /* GMEM_DISCARD_H */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Memory that is freed because somebody says so, and unplugged. */
 #include "discard.h"
+#include "exits.h"
 #include "layout.h"
 #include "log.h"
 #include "pin_table.h"
@@ -88,6 +89,7 @@ static void free_side(struct presence *presence, const struct walk *walk, bool p
 		.offset = walk_offset(walk, run->gpa),
 		.size = run->size,
 		.private_side = private_side,
+		.quietly = true,
 	};
 	uint64_t freed;
 	int rc;
@@ -118,6 +120,9 @@ static int free_failed(const struct presence *presence, uint64_t left)
 {
 	const struct gmem_report *report = &presence->report;
 
+	/* A guest's balloon may ask again and again. */
+	if (!gmem_exit_guard_may_log(presence->vm, GMEM_LOG_ERROR))
+		return -EIO;
 	log_error(presence->vm->ctx,
 		  "gmem_vm_discard: gpa %#llx, %#llx bytes: %#llx bytes are freed, and %#llx stay "
 		  "allocated, the first of them at gpa %#llx, where the kernel said %s",
@@ -220,10 +225,16 @@ static int flush(struct gmem_vm *vm, bool never_waits, struct gmem_report *repor
 	report->stage = GMEM_STAGE_PREPARE;
 	wait_init(&wait, vm, report, GMEM_OPERATION_FLUSH, never_waits || !vm->config.deadline_ns);
 	/* Also where nothing waits to be freed. */
-	rc = gmem_claim_is_mine(vm) ? -EDEADLK : gmem_discard_flush(vm, &wait);
-	/* What the kernel refused was said where it did. */
+	rc = gmem_claim_is_mine(vm) ? -EDEADLK : gmem_discard_flush(vm, &wait, true);
 	if (rc == -EAGAIN || rc == -EDEADLK)
 		return gmem_presence_claim_failed(vm, "gmem_vm_flush", rc);
+	if (rc == -EIO)
+		log_error(
+			vm->ctx,
+			"gmem_vm_flush: %#llx bytes are freed, and others stay allocated, the first "
+			"of them %#llx bytes at gpa %#llx, where the kernel said %s",
+			(unsigned long long)report->freed, (unsigned long long)report->size,
+			(unsigned long long)report->gpa, gmem_error_name(report->kernel_error));
 	return rc;
 }
 

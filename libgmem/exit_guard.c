@@ -2,6 +2,7 @@
 /* Bounds to what a guest can do with its exits: repeats of one fault, and messages. */
 #include "exits.h"
 
+#include "log.h"
 #include "range.h"
 
 #include <errno.h>
@@ -21,10 +22,15 @@ struct last_fault {
 	_Atomic uint32_t times;
 };
 
+struct messages {
+	_Atomic uint64_t second;   /* in which they are counted */
+	_Atomic uint32_t sent;     /* in it */
+	_Atomic uint64_t timeless; /* for which there was no clock */
+};
+
 struct exit_guard {
-	_Atomic uint64_t second;   /* in which messages are counted */
-	_Atomic uint32_t messages; /* in it */
-	_Atomic uint64_t timeless; /* messages for which there was no clock */
+	/* What the host fails at, and what is wrong with requests: the one never drowns the other. */
+	struct messages messages[2];
 	struct last_fault faults[VCPUS];
 };
 
@@ -85,30 +91,34 @@ uint32_t gmem_exit_guard_repeat(struct gmem_vm *vm, const void *vcpu, uint64_t g
  * Without a clock there are no seconds. Then the first message is sent, the second, the fourth and
  * so on: few however many there are, and never none for good.
  */
-static bool is_rare_enough(struct exit_guard *guard)
+static bool is_rare_enough(struct messages *messages)
 {
 	return is_power_of_two(
-		atomic_fetch_add_explicit(&guard->timeless, 1, memory_order_relaxed) + 1);
+		atomic_fetch_add_explicit(&messages->timeless, 1, memory_order_relaxed) + 1);
 }
 
-static bool is_in_time(struct exit_guard *guard, uint64_t now)
+static bool is_in_time(struct messages *messages, uint64_t now)
 {
-	uint64_t second = atomic_load_explicit(&guard->second, memory_order_relaxed);
+	uint64_t second = atomic_load_explicit(&messages->second, memory_order_relaxed);
 
 	/* One more than it was, so that the first second is another than none. */
 	if (second != now / NANOSECONDS + 1 &&
-	    atomic_compare_exchange_strong(&guard->second, &second, now / NANOSECONDS + 1))
-		atomic_store_explicit(&guard->messages, 0, memory_order_relaxed);
-	return atomic_fetch_add_explicit(&guard->messages, 1, memory_order_relaxed) <
+	    atomic_compare_exchange_strong(&messages->second, &second, now / NANOSECONDS + 1))
+		atomic_store_explicit(&messages->sent, 0, memory_order_relaxed);
+	return atomic_fetch_add_explicit(&messages->sent, 1, memory_order_relaxed) <
 	       MESSAGES_A_SECOND;
 }
 
-bool gmem_exit_guard_may_log(struct gmem_vm *vm)
+bool gmem_exit_guard_may_log(struct gmem_vm *vm, uint32_t level)
 {
+	struct messages *messages = &vm->exits->messages[level == GMEM_LOG_DEBUG];
 	uint64_t now;
 
-	if (gmem_kernel_clock(&vm->kernel, &now) ? is_rare_enough(vm->exits)
-						 : is_in_time(vm->exits, now))
+	/* What nobody hears takes nothing from what somebody would. */
+	if (!gmem_log_is_heard(vm->ctx, level))
+		return false;
+	if (gmem_kernel_clock(&vm->kernel, &now) ? is_rare_enough(messages)
+						 : is_in_time(messages, now))
 		return true;
 	count(&vm->counters.messages_dropped, 1);
 	return false;

@@ -61,7 +61,7 @@ static void log_refusal(const struct exit *exit, const char *what, int error)
 	char text[MESSAGE_LENGTH];
 
 	count(&exit->vm->counters.exits_refused, 1);
-	if (exit->end.said || !gmem_exit_guard_may_log(exit->vm))
+	if (exit->end.said || !gmem_exit_guard_may_log(exit->vm, GMEM_LOG_DEBUG))
 		return;
 	gmem_report_format(&exit->report, text, sizeof(text));
 	log_debug(
@@ -94,6 +94,16 @@ static void prefault(const struct exit *exit)
 	}
 }
 
+/* Refused for what it is, before there is a conversion. */
+static int refuse(struct exit *exit, int error)
+{
+	exit->report.error = error;
+	exit->report.stage = GMEM_STAGE_PLAN;
+	exit->report.gpa = exit->range.gpa;
+	exit->report.size = exit->range.size;
+	return error;
+}
+
 /* Only what was waited for can come later: nothing is answered yet. */
 static int convert(struct exit *exit, const char *what)
 {
@@ -103,18 +113,11 @@ static int convert(struct exit *exit, const char *what)
 	exit->end.later = exit->end.later && rc == -EAGAIN;
 	if (!rc)
 		prefault(exit);
+	/* Whatever is wrong with it: what the guest asked for. */
+	if (rc == -EINVAL)
+		refuse(exit, rc);
 	PROBE5(exit, exit->vm->fd, exit->range.gpa, exit->range.size, exit->to, rc);
 	return rc;
-}
-
-/* Refused for what it is, before there is a conversion. */
-static int refuse(struct exit *exit, int error)
-{
-	exit->report.error = error;
-	exit->report.stage = GMEM_STAGE_PLAN;
-	exit->report.gpa = exit->range.gpa;
-	exit->report.size = exit->range.size;
-	return error;
 }
 
 /* Of what KVM passes on: for SNP and TDX guests nothing else is legal (kernel fact E1). */
@@ -266,7 +269,7 @@ static int check_arguments(const struct exit *exit, int run_error)
 	if (run_error >= 0)
 		return 0;
 	/* With each of the guest's exits anew. */
-	if (gmem_exit_guard_may_log(vm))
+	if (gmem_exit_guard_may_log(vm, GMEM_LOG_ERROR))
 		log_error(
 			vm->ctx,
 			"gmem_vm_handle_exit: run_error is %d; it must be 0, or the positive errno "

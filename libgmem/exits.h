@@ -15,7 +15,7 @@ void gmem_exit_guard_free(struct gmem_vm *vm);
  */
 uint32_t gmem_exit_guard_repeat(struct gmem_vm *vm, const void *vcpu, uint64_t gpa);
 
-/* Whether a message that a guest caused may be sent now; if not, it is counted. */
-bool gmem_exit_guard_may_log(struct gmem_vm *vm);
+/* Whether a message that a guest caused may be sent now; if not, and it were heard, it is counted. */
+bool gmem_exit_guard_may_log(struct gmem_vm *vm, uint32_t level);
 
 #endif /* GMEM_EXITS_PRIVATE_H */

@@ -10,11 +10,13 @@
 int gmem_layout_new(struct gmem_vm *vm, struct layout **layout)
 {
 	struct layout *made = calloc(1, sizeof(*made));
+	int rc = made ? gmem_layout_table_init(&made->table, &vm->kernel) : -ENOMEM;
 
-	if (!made || gmem_layout_table_init(&made->table, &vm->kernel)) {
-		log_error(vm->ctx, "VM descriptor %d: no memory for its layout", vm->fd);
+	if (rc) {
+		log_error(vm->ctx, "VM descriptor %d: no memory for its layout (%s)", vm->fd,
+			  gmem_error_name(rc));
 		free(made);
-		return -ENOMEM;
+		return rc == -ENOMEM ? -ENOMEM : -EIO;
 	}
 	made->vm = vm;
 	made->table.page_mask = vm->caps.page_size - 1;

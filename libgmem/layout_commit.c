@@ -9,6 +9,7 @@
 #include "listen.h"
 #include "log.h"
 #include "memslot.h"
+#include "pin_table.h"
 #include "range.h"
 #include "windows.h"
 
@@ -482,6 +483,18 @@ bool gmem_commit_next_removed(const struct commit *commit, uint32_t *i, struct g
 	return false;
 }
 
+bool gmem_commit_is_pinned(const struct commit *commit)
+{
+	struct gmem_range range, pinned;
+	uint32_t i = 0;
+
+	while (gmem_commit_next_removed(commit, &i, &range)) {
+		if (gmem_pin_table_find(commit->vm, range.gpa, range.size, &pinned))
+			return true;
+	}
+	return false;
+}
+
 int gmem_commit_tell_going(struct commit *commit)
 {
 	int rc = gmem_layout_tell_going(commit->vm, &commit->going);
@@ -517,6 +530,9 @@ static int do_locked(struct commit *commit)
 	if (commit->generation != commit->layout->generation) {
 		forget(commit);
 		rc = prepare_locked(commit);
+		/* With other numbers for memslots other slots may go than those that were waited for. */
+		if (!rc && gmem_commit_is_pinned(commit))
+			rc = -ESTALE;
 	}
 	/* For listeners, after the change, when next is gone. */
 	if (!rc && gmem_listen_is_on(commit->vm, GMEM_LISTEN_LAYOUT) &&

@@ -51,12 +51,16 @@ int gmem_commit_prepare(struct commit *commit);
 /* The next range of address space 0 whose memslot goes; *i is 0 at first. */
 bool gmem_commit_next_removed(const struct commit *commit, uint32_t *i, struct gmem_range *range);
 
+/* Whether somebody pins what goes; nobody new can, for it is claimed. */
+bool gmem_commit_is_pinned(const struct commit *commit);
+
 /* Tells listeners what goes, without the layout's lock. 0 or -ECANCELED. */
 int gmem_commit_tell_going(struct commit *commit);
 
 /*
  * Does it, after another look should the layout have changed elsewhere meanwhile, which may find
- * what gmem_commit_prepare() does. Does all or nothing, or what the kernel leaves.
+ * what gmem_commit_prepare() does, or (-ESTALE too) that something else goes by now, and is pinned.
+ * Does all or nothing, or what the kernel leaves.
  */
 int gmem_commit_do(struct commit *commit);
 

@@ -17,15 +17,17 @@
 int gmem_layout_table_init(struct layout_table *table, const struct gmem_kernel *kernel)
 {
 	int64_t address;
+	int rc;
 
 	table->length = 2 * sizeof(struct layout_copy);
 	address = gmem_kernel_mmap(kernel, 0, table->length, PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (address < 0)
 		return -ENOMEM;
-	if (gmem_kernel_madvise(kernel, (uint64_t)address, table->length, MADV_WIPEONFORK)) {
+	rc = gmem_kernel_madvise(kernel, (uint64_t)address, table->length, MADV_WIPEONFORK);
+	if (rc) {
 		gmem_kernel_munmap(kernel, (uint64_t)address, table->length);
-		return -ENOMEM;
+		return rc;
 	}
 	/* A huge page for each part that is touched would be most of it wasted; best effort. */
 	gmem_kernel_madvise(kernel, (uint64_t)address, table->length, MADV_NOHUGEPAGE);

@@ -84,7 +84,7 @@ struct layout_table {
 	uint64_t length; /* of the mapping that has both, in bytes */
 };
 
-/* 0 or -ENOMEM, without a message. MADV_WIPEONFORK is known to be there. */
+/* 0, -ENOMEM, or what MADV_WIPEONFORK gave; without a message. */
 int gmem_layout_table_init(struct layout_table *table, const struct gmem_kernel *kernel);
 void gmem_layout_table_release(struct layout_table *table, const struct gmem_kernel *kernel);
 
@@ -116,10 +116,11 @@ static inline bool layout_copy_narrow(const struct layout_copy *copy, uint64_t g
 				      uint32_t *high)
 {
 	uint64_t bucket = gpa >> (layout_load(&copy->shift) & 63);
-	const _Atomic uint32_t *first = copy->first + bucket;
+	const _Atomic uint32_t *first;
 
 	if (bucket >= layout_load(&copy->buckets))
 		return false;
+	first = &copy->first[bucket];
 	*low = layout_load(&first[0]);
 	*high = layout_load(&first[1]);
 	/* Most often one section ends in a bucket, if any does: then it is this one or the next. */

@@ -46,7 +46,7 @@ static int tell_difference(struct gmem_vm *vm, uint32_t event, const struct sect
 			   const struct section_list *other)
 {
 	uint32_t opposite = event == GMEM_EVENT_ADD ? GMEM_EVENT_REMOVE : GMEM_EVENT_ADD;
-	uint32_t i;
+	uint32_t i, k;
 	int rc = 0;
 
 	if (!gmem_listen_is_on(vm, GMEM_LISTEN_LAYOUT))
@@ -57,9 +57,9 @@ static int tell_difference(struct gmem_vm *vm, uint32_t event, const struct sect
 	}
 	if (!rc)
 		return 0;
-	for (i--; i-- > 0;) {
-		if (!has(other, &list->items[i]))
-			tell_anyway(vm, opposite, &list->items[i]);
+	for (k = 0; k + 1 < i; k++) {
+		if (!has(other, &list->items[k]))
+			tell_anyway(vm, opposite, &list->items[k]);
 	}
 	return rc;
 }

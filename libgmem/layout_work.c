@@ -81,9 +81,6 @@ static int work_begin(struct work *work)
 {
 	int rc;
 
-	work->report = (struct gmem_report){ .stage = GMEM_STAGE_PREPARE };
-	wait_init(&work->wait, work->vm, &work->report, GMEM_OPERATION_LAYOUT,
-		  !work->vm->config.deadline_ns);
 	rc = gmem_claim_take(work->vm, &work->claim, work->ranges.items, work->ranges.count,
 			     &work->wait);
 	work->claimed = !rc;
@@ -201,6 +198,8 @@ int gmem_layout_commit(struct gmem_vm *vm, const char *function, const struct st
 	bool again = true;
 	int rc = collect_ranges(&work, steps, count);
 
+	work.report.stage = GMEM_STAGE_PREPARE;
+	wait_init(&work.wait, vm, &work.report, GMEM_OPERATION_LAYOUT, !vm->config.deadline_ns);
 	while (!rc && again) {
 		rc = try_commit(&work, &commit);
 		again = rc == -ESTALE;

@@ -66,7 +66,7 @@ static void log_refusal(const struct telling *telling, uint64_t gpa, uint64_t si
 {
 	struct gmem_vm *vm = telling->listener->vm;
 
-	if (telling->guest && !gmem_exit_guard_may_log(vm))
+	if (telling->guest && !gmem_exit_guard_may_log(vm, GMEM_LOG_ERROR))
 		return;
 	log_error(vm->ctx,
 		  "VM descriptor %d: a listener answered %s of gpa %#llx, %#llx bytes, with %s%s",

@@ -16,7 +16,7 @@ struct listen_part {
 	uint64_t gpa;
 	uint64_t size;
 	uint64_t from;
-	bool guest; /* a guest's exit wants it: who refuses is logged as that may */
+	bool guest; /* a guest may want it again and again: messages are few */
 };
 
 /* Whether somebody wants to hear of GMEM_LISTEN_CONVERT or LAYOUT at all. */

@@ -2,7 +2,8 @@
 /*
  * A lock that is held for some loads and stores, and taken by every conversion: one word, which one
  * exchange takes and another gives back. Who finds it held tries again for a moment, then sleeps
- * on it (a futex, through the door). A lock of all zeros is free.
+ * on it (a futex, through the door; where that always fails it goes on trying). A lock of all zeros
+ * is free.
  */
 #ifndef GMEM_LOCK_H
 #define GMEM_LOCK_H

@@ -49,13 +49,19 @@ static void write_to_stderr(const struct gmem_kernel *kernel, uint32_t level, co
 	(void)gmem_kernel_write(kernel, STDERR_FILENO, line, (uint64_t)length);
 }
 
-void gmem_log_message(struct gmem_ctx *ctx, uint32_t level, const char *format, ...)
+bool gmem_log_is_heard(const struct gmem_ctx *ctx, uint32_t level)
 {
 	uint32_t wanted = ctx ? ctx->level : gmem_log_level_of_environment();
+
+	return level <= wanted && (!ctx || ctx->to_stderr || ctx->log);
+}
+
+void gmem_log_message(struct gmem_ctx *ctx, uint32_t level, const char *format, ...)
+{
 	char text[LOG_LENGTH];
 	va_list arguments;
 
-	if (level > wanted || (ctx && !ctx->to_stderr && !ctx->log))
+	if (!gmem_log_is_heard(ctx, level))
 		return;
 	va_start(arguments, format);
 	(void)vsnprintf(text, sizeof(text), format, arguments);

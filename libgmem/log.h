@@ -7,6 +7,7 @@
 #define GMEM_LOG_PRIVATE_H
 
 #include <gmem/ctx.h>
+#include <stdbool.h>
 
 #define LOG_LENGTH 512u
 
@@ -19,6 +20,9 @@ struct gmem_ctx;
  */
 void gmem_log_message(struct gmem_ctx *ctx, uint32_t level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Whether a message of a level would reach anybody. */
+bool gmem_log_is_heard(const struct gmem_ctx *ctx, uint32_t level);
 
 #define log_error(ctx, ...) gmem_log_message(ctx, GMEM_LOG_ERROR, __VA_ARGS__)
 #define log_warning(ctx, ...) gmem_log_message(ctx, GMEM_LOG_WARNING, __VA_ARGS__)

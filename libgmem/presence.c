@@ -55,7 +55,7 @@ int gmem_presence_claim_failed(const struct gmem_vm *vm, const char *function, i
 			  "%s: this thread is inside a callback of an operation on this VM",
 			  function);
 	else
-		log_debug(vm->ctx, "%s: another operation is at work on the range", function);
+		log_debug(vm->ctx, "%s: another operation is at work on its addresses", function);
 	return error;
 }
 
@@ -97,10 +97,16 @@ static int find_windows(struct presence *presence)
 {
 	struct range_list *windows = &presence->windows;
 	struct walk walk = gmem_walk_ram(presence);
+	uint64_t merged = 0;
 	int rc = 0;
 
 	windows->count = 0;
 	while (!rc && gmem_walk_next(&walk)) {
+		/* Parts of the range may be windows of each other. */
+		if (windows->count > 2 * merged) {
+			gmem_range_list_merge(windows);
+			merged = windows->count;
+		}
 		if (region_is_shown_twice(walk.view.region))
 			rc = gmem_windows_add(presence->vm, walk.view.region,
 					      walk_offset(&walk, walk.part.gpa), walk.part.size,
@@ -215,9 +221,10 @@ void gmem_presence_end(struct presence *presence)
 int gmem_presence_report(struct gmem_report *own, int error, struct gmem_report *report)
 {
 	own->error = error;
+	if (error != -EAGAIN)
+		own->obstacle = GMEM_OBSTACLE_NONE;
 	if (!error) {
 		own->stage = GMEM_STAGE_DONE;
-		own->obstacle = GMEM_OBSTACLE_NONE;
 		own->gpa = own->size = own->tag = own->offset = 0;
 	}
 	if (report)
@@ -368,6 +375,8 @@ static int tell_run(const struct telling *telling, const struct walk *walk, uint
 		.gpa = walk->run.gpa,
 		.size = walk->run.size,
 		.from = from,
+		/* A guest's balloon may ask again and again. */
+		.guest = true,
 	};
 	struct presence *presence = telling->presence;
 

@@ -4,17 +4,32 @@
 
 #include <errno.h>
 #include <gmem/report.h>
+#include <stdbool.h>
 #include <stdio.h>
 
-static const char *stage_name(uint32_t stage)
+/* What the kernel's calls are for. */
+static const char *work_name(uint32_t operation)
 {
-	switch (stage) {
+	switch (operation) {
+	case GMEM_OPERATION_CONVERT:
+		return "converting";
+	case GMEM_OPERATION_DISCARD:
+	case GMEM_OPERATION_FLUSH:
+		return "freeing";
+	default:
+		return "at work";
+	}
+}
+
+static const char *stage_name(const struct gmem_report *report)
+{
+	switch (report->stage) {
 	case GMEM_STAGE_PLAN:
 		return "planning";
 	case GMEM_STAGE_PREPARE:
 		return "preparing";
 	case GMEM_STAGE_COMMIT:
-		return "converting";
+		return work_name(report->operation);
 	case GMEM_STAGE_FINISH:
 		return "telling listeners";
 	case GMEM_STAGE_DONE:
@@ -71,17 +86,32 @@ static int format_success(const struct gmem_report *report, char *buf, size_t si
 		(unsigned long long)report->waited_ns);
 }
 
-static int format_failure(const struct gmem_report *report, char *buf, size_t size)
+/* For its arguments, or for being made inside a callback: there is no place to name. */
+static bool is_refused(const struct gmem_report *report)
+{
+	return report->error && report->stage <= GMEM_STAGE_PREPARE && !report->gpa &&
+	       !report->size && !report->tag && !report->offset;
+}
+
+static int format_refusal(const struct gmem_report *report, char *buf, size_t size)
+{
+	return snprintf(buf, size, "%s: %s, before anything was touched",
+			operation_name(report->operation), gmem_error_name(report->error));
+}
+
+/* It failed, or it waits. */
+static int format_obstacle(const struct gmem_report *report, char *buf, size_t size)
 {
 	return snprintf(
 		buf, size,
-		"%s: %s while %s at gpa %#llx (%#llx bytes, tag %#llx, offset %#llx; obstacle: "
+		"%s%s%s while %s at gpa %#llx (%#llx bytes, tag %#llx, offset %#llx; obstacle: "
 		"%s; the kernel said %s): %#llx bytes converted, %#llx converted back, %#llx freed, "
 		"%u pages passed over, %u ioctls, %u retries, %llu ns waited",
-		operation_name(report->operation), gmem_error_name(report->error),
-		stage_name(report->stage), (unsigned long long)report->gpa,
-		(unsigned long long)report->size, (unsigned long long)report->tag,
-		(unsigned long long)report->offset, obstacle_name(report->obstacle),
+		operation_name(report->operation), report->error ? ": " : " waits",
+		report->error ? gmem_error_name(report->error) : "", stage_name(report),
+		(unsigned long long)report->gpa, (unsigned long long)report->size,
+		(unsigned long long)report->tag, (unsigned long long)report->offset,
+		obstacle_name(report->obstacle),
 		report->kernel_error ? gmem_error_name(report->kernel_error) : "nothing",
 		(unsigned long long)report->converted, (unsigned long long)report->restored,
 		(unsigned long long)report->freed, report->skipped, report->ioctls, report->retries,
@@ -95,6 +125,9 @@ int gmem_report_format(const struct gmem_report *report, char *buf, size_t size)
 			  report ? "buf" : "report");
 		return -EINVAL;
 	}
-	return report->error ? format_failure(report, buf, size)
-			     : format_success(report, buf, size);
+	if (is_refused(report))
+		return format_refusal(report, buf, size);
+	if (report->error || report->stage != GMEM_STAGE_DONE)
+		return format_obstacle(report, buf, size);
+	return format_success(report, buf, size);
 }

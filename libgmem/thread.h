@@ -9,13 +9,14 @@
 /* A number that no other thread of the process has while this one lives. */
 static inline uintptr_t this_thread(void)
 {
-#ifdef __has_builtin
-#if __has_builtin(__builtin_thread_pointer)
-	/* Without a call. */
+	/* Without a call, where it is known to work: __has_builtin() only says that there is the name. */
+#if defined(__aarch64__) ||                                                                        \
+	(defined(__x86_64__) &&                                                                    \
+	 (__GNUC__ >= 11 || (defined(__clang_major__) && __clang_major__ >= 14)))
 	return (uintptr_t)__builtin_thread_pointer();
-#endif
-#endif
+#else
 	return (uintptr_t)pthread_self();
+#endif
 }
 
 /* Starts a thread that takes none of the program's signals. 0 or a positive errno. */

@@ -27,8 +27,9 @@
  *
  * Each failure sends one message to the log (gmem/ctx.h), on the calling thread, before the
  * function returns; it names the object, the value and what would be right. It is of level error,
- * but of level debug where a guest can cause it (an address that a guest gave), so that a guest
- * cannot fill the log. After a failure every object is as it was, but for gmem/convert.h:
+ * but of level debug where a guest can cause it (an address that a guest gave); and of what a guest
+ * can have fail again and again some ten are sent in a second, and the others counted
+ * (gmem_vm_stats.messages_dropped). So a guest cannot fill the log. After a failure every object is as it was, but for gmem/convert.h:
  * a conversion may be half done, and says in a gmem_report what was; so may a discard.
  *
  * Setters of a configuration or a context return nothing and cannot fail (NULL is ignored): the
@@ -49,7 +50,7 @@
  * changes the layout, or makes or frees a listener. A callback that it makes (gmem_retry_fn,
  * gmem_listener_fn, gmem_pause_fn, gmem_resume_fn) may call what gmem/access.h declares; what would
  * be another operation on this VM returns -EDEADLK, and so does GMEM_ACCESS_WAIT where that would
- * wait for the operation itself. The gmem_retry_fn of a pin or copy that waits
+ * wait for any operation. The gmem_retry_fn of a pin or copy that waits
  * (gmem_report.operation is GMEM_OPERATION_PIN) is no part of an operation: it may start one.
  * gmem_log_fn and the function of a gmem_kernel must not call libgmem at all; free functions may,
  * but not about what is being freed. Others say it themselves.

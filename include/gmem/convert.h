@@ -144,9 +144,11 @@ GMEM_API int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range 
  *
  * States stay as they are, and the memory reads as zeros when it is next touched. (madvise() on a
  * guest_memfd's mapping frees nothing or private pages too, and on a split region one side only.)
- * Pinned pages are waited for, as the retry policy says. Listeners are told remove before and add
- * after. Read-only memory, device memory and holes are passed over, and so are huge pages of
- * hugetlb memory that the range does not cover.
+ * Pages that gmem_vm_pin() holds are waited for, as the retry policy says. References that only the
+ * kernel sees are not: who has one keeps the old page, and the guest gets another. Listeners are
+ * told remove before, so that they let go, and add after; also where a pin then stops it, with
+ * GMEM_DISCARD_NOWAIT too. Read-only memory, device memory and holes are passed over, and so are
+ * huge pages of hugetlb memory that the range does not cover.
  *
  * Memory that is mapped more than once (gmem_vm_map() of plain memory, gmem_vm_map_alias()) is
  * gone at all its addresses in address space 0, of whatever kind they are: listeners are told of
@@ -174,7 +176,8 @@ GMEM_API int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range 
  *         VM), -EIO (the kernel would not free a part, or in a child after fork). But for the
  *         kernel's failure nothing is freed then, and nothing absent; after that one the rest is
  *         freed, and all of it absent where asked for. What is wrong with addresses, and -EAGAIN,
- *         is logged at level debug. Threads: any. Since: 0.1
+ *         is logged at level debug; the others are errors, but some ten a second at most, for a
+ *         guest's balloon can ask again and again. Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_discard(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags,
 			     struct gmem_report *report);

@@ -47,7 +47,9 @@ GMEM_API int gmem_vm_enable_exits(struct gmem_vm *vm);
  *
  * To be called after every KVM_RUN, before anything else looks at exit_reason. The value says what
  * to do next, not whether the guest got what it wanted: a hypercall that was refused is answered in
- * hypercall.ret with an error that KVM can pass on, and the vCPU can go on; report->error says why.
+ * hypercall.ret with an error that KVM can pass on (EAGAIN for -EAGAIN and -ENOMEM, EINVAL for all
+ * others; positive), and the vCPU can go on; report->error says why. SNP guests end on EAGAIN: for
+ * them a retry policy waits without end, or answers GMEM_RETRY_LATER.
  * On a VM without private memory neither exit is about conversion, and both are the caller's.
  *
  * Everything in the exit is the guest's, and not trusted. What is wrong with it is logged at level

@@ -8,7 +8,8 @@
  * at all; a running guest sees it so too when gmem_vm_config_set_pause() says who keeps it out.
  *
  * A change waits for other operations on its range, and for pins of what it takes away, as the
- * retry policy says (gmem_vm_config_set_retry()); with a deadline of 0 for neither: -EAGAIN.
+ * retry policy says (gmem_vm_config_set_retry()); with a deadline of 0 for neither: -EAGAIN. There
+ * is no report here: the policy's callback is told what is in the way, and the log says it.
  *
  * Where a section has a memslot, KVM gets as its userspace address the live host mapping of the
  * very same range, and the memory stays for as long as the slot, or until gmem_vm_free().

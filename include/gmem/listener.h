@@ -50,7 +50,10 @@ struct gmem_listener;
 /** @name Events
  * @{ */
 #define GMEM_EVENT_ADD 1u /**< the run has become visible */
-/** The run will be gone when this returns 0; or is already, where KVM lost a memslot. */
+/**
+ * The run is about to go: let go of it before returning 0. (Where KVM lost a memslot it is gone
+ * already.) If it stays after all, an add of it follows.
+ */
 #define GMEM_EVENT_REMOVE 2u
 /** @} */
 

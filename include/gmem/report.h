@@ -48,16 +48,21 @@ extern "C" {
  * The caller owns it. It may lie on the stack and needs no initialisation and no release: the
  * library writes all of it, on success and on failure. Every function that takes one takes NULL
  * too. Where a request is refused for its arguments, or for being made inside a callback, gpa,
- * size, tag and offset are 0.
+ * size, tag and offset are 0; of a guest's exit gpa and size are what it asked for.
  */
 struct gmem_report {
-	int32_t error;      /**< 0, or the negative errno that the function returned */
+	/**
+	 * 0, or the negative errno that the operation ended with. That is what the function returned,
+	 * but for gmem_vm_handle_exit(), which says what to do next.
+	 */
+	int32_t error;
 	uint32_t stage;     /**< GMEM_STAGE_*: where it was when it ended */
 	uint64_t converted; /**< bytes whose state it changed, and that stayed so */
 	uint64_t restored;  /**< bytes whose state it changed, and then changed back */
 	/**
 	 * On error: first guest-physical address that is not as asked for; where the obstacle is
-	 * another operation, first that this has of the range.
+	 * another operation, first that this has of the range; after a rollback for a page in use, that
+	 * page.
 	 */
 	uint64_t gpa;
 	uint64_t size;      /**< on error: bytes from gpa on of which that is so; 0: not known */
@@ -68,14 +73,19 @@ struct gmem_report {
 	uint32_t ioctls;      /**< attribute calls made */
 	uint32_t retries;     /**< of these, answered EAGAIN or EINTR: repeated, or given up */
 	uint32_t skipped;     /**< pages in use that were passed over, GMEM_RETRY_SKIP */
-	uint64_t freed;       /**< bytes given back to the host; not what is put off until later */
+	/**
+	 * Bytes that the kernel was told to free, whether there was memory behind them or not, so it
+	 * can be more than what was converted; not what is put off until later.
+	 */
+	uint64_t freed;
 	uint32_t obstacle;  /**< GMEM_OBSTACLE_*: what is waited for, or was to the last */
 	uint32_t operation; /**< GMEM_OPERATION_* */
 	uint64_t reserved[5];
 };
 
 /**
- * @brief Writes a report as one line of text for people.
+ * @brief Writes a report as one line of text for people: what was done, what was in the way, or, of
+ * one that a gmem_retry_fn is given, what is waited for.
  *
  * @param report  not NULL
  * @param buf     may be NULL when size is 0

@@ -63,8 +63,9 @@ struct gmem_vm_config;
  * @brief Asked how to go on when an operation has to wait: because a page is in use, or because
  * another operation is at work on its range.
  *
- * Asked before each new try, and at once when a signal interrupts a wait, so that a vCPU thread
- * that was kicked can answer GMEM_RETRY_LATER. Runs on the thread that waits, without any lock; it
+ * Where a page is in the way asked before each new try; and where a signal interrupts any wait at
+ * once, so that a vCPU thread that was kicked can answer GMEM_RETRY_LATER. While another operation
+ * is waited for only a signal has it asked. Runs on the thread that waits, without any lock; it
  * may call what gmem/access.h declares, and for a pin or copy that waits everything that is not
  * gmem_vm_free().
  *
@@ -185,15 +186,17 @@ GMEM_API void gmem_vm_config_set_type(struct gmem_vm_config *config, uint32_t ty
  *
  * Between two tries of a page the wait grows from nothing to a millisecond. Unpinning ends it
  * (gmem_vm_unpin()); other references of the kernel's do not. Another operation is waited for as
- * long as it takes, for it has a deadline of its own; only a signal has fn asked then.
+ * long as it takes, for it has a deadline of its own; only a signal has fn asked then. That time
+ * counts, and each page is tried once whatever has passed.
  *
  * @param config       NULL: nothing happens, but opaque is freed
  * @param deadline_ns  nanoseconds from an operation's first obstacle on; default a second;
  *                     UINT64_MAX: until fn says otherwise. 0: wait for nothing, and ask nobody.
  *                     Who meets a pin, a page in use or another operation fails with -EAGAIN at
  *                     once, and a call that signals interrupt is made again eight times.
- *                     gmem_listener_new() and gmem_listener_free() wait all the same: they need all
- *                     addresses, and whoever has some ends by himself.
+ *                     gmem_listener_new() and gmem_listener_free() wait all the same, the former
+ *                     with fn asked when a signal comes: they need all addresses, and whoever has
+ *                     some ends by himself.
  * @param fn           NULL, the default, acts as one that answers GMEM_RETRY_AGAIN
  * @param opaque       for fn
  * @param free_fn      for opaque, may be NULL; runs when the configuration and all VMs made with
@@ -309,7 +312,8 @@ struct gmem_vm_stats {
 	uint64_t discards;           /**< calls that freed memory */
 	uint64_t discards_failed;    /**< of these, refused by the kernel */
 	uint64_t bytes_discarded;    /**< by the others */
-	uint64_t bytes_held_twice;   /**< now: waiting to be freed */
+	/** Now: waiting to be freed, whether there is memory behind all of it or not. */
+	uint64_t bytes_held_twice;
 	uint64_t waited_ns;        /**< nanoseconds spent with pages in use and other operations */
 	uint64_t listener_calls;   /**< of all listeners */
 	uint64_t exits;            /**< that gmem_vm_handle_exit() handled */

@@ -5,6 +5,7 @@
  */
 #include "rig.h"
 
+#include "libgmem/pin_table.h"
 #include "libgmem/uapi/kvm.h"
 
 #include <errno.h>
@@ -939,6 +940,31 @@ static void a_pin_that_another_thread_releases(void **state)
 	rig_close(&rig);
 }
 
+/* Of a private page there can be none: the call is made, and nothing was in the way. */
+static void a_pin_that_will_be_refused_is_none(void **state)
+{
+	struct gmem_report report;
+	uint64_t pages = 0;
+	struct rig rig;
+	uint32_t slot, i;
+
+	rig_open(&rig, *state);
+	rig_map(&rig, FIRST, rig_region(&rig, 16), 0, 16);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 16, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(gmem_pin_table_add(rig.vm, (FIRST + 3) * rig.page, 2 * rig.page, &slot),
+			 0);
+	rig_forget_calls(&rig);
+	assert_int_equal(rig_convert_keeping(&rig, FIRST, 16, GMEM_PRIVATE, GMEM_CONVERT_NOWAIT,
+					     &report),
+			 0);
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_NONE);
+	for (i = 0; i < rig.call_count; i++)
+		pages += rig.calls[i].size / rig.page;
+	assert_int_equal(pages, 16);
+	gmem_pin_table_drop(rig.vm, slot);
+	rig_close(&rig);
+}
+
 /* Somebody who is at work on the range until he is told to stop, on a thread of his own. */
 struct worker {
 	struct rig *rig;
@@ -1048,6 +1074,7 @@ static void another_operation_is_at_work(void **state)
 int main(void)
 {
 	static const struct rig_case cases[] = {
+		RIG_CASE(a_pin_that_will_be_refused_is_none, IN_ALL_MODES),
 		RIG_CASE(what_precedes_comes_first, PER_FILE),
 		RIG_CASE(a_stuck_page_anywhere, PER_FILE),
 		RIG_CASE(many_scattered_pages, PER_FILE),

@@ -490,6 +490,49 @@ static void a_rollback_that_fails_says_so(void **state)
 	}
 }
 
+/* Two regions, to private: the second range fails, and then some calls back meet a signal. */
+static void roll_back_among_signals(const struct mode *mode, uint64_t signals)
+{
+	struct gmem_range ranges[2];
+	struct gmem_report report;
+	struct rig rig;
+	uint64_t i;
+
+	rig_open(&rig, mode);
+	for (i = 0; i < 2; i++) {
+		ranges[i] = (struct gmem_range){ (FIRST + 64 * i) * rig.page, 32 * rig.page };
+		rig_map(&rig, FIRST + 64 * i, rig_region(&rig, 64), 0, 32);
+	}
+	rig_fail_call(&rig, 2, -EIO);
+	for (i = 0; i < signals; i++)
+		rig_fail_call(&rig, 3 + i, -EINTR);
+	logs_reset(rig.logs);
+	assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 2, GMEM_PRIVATE,
+						GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_KEEP, &report),
+			 -EIO);
+	if (signals < 100) {
+		assert_int_equal(report.restored, 32 * rig.page);
+		assert_int_equal(report.retries, signals);
+		assert_int_equal(logs_count(rig.logs), 1);
+	} else {
+		assert_int_equal(report.converted, 32 * rig.page);
+		assert_int_equal(report.retries, 100);
+		assert_int_equal(logs_count(rig.logs), 2);
+	}
+	gmem_sim_clear_failures(rig.sim);
+	rig_compare(&rig);
+	rig_close(&rig);
+}
+
+/* Smaller calls may do where signals come faster than a call; where none does, it ends. */
+static void signals_end_a_rollback_at_last(void **state)
+{
+	roll_back_among_signals(*state, 1);
+	roll_back_among_signals(*state, 4);
+	roll_back_among_signals(*state, 99);
+	roll_back_among_signals(*state, 500);
+}
+
 /* A device that takes what it is told of, and then the kernel fails. */
 struct device {
 	struct rig *rig;
@@ -630,6 +673,7 @@ static void waits_that_fail(void **state)
 int main(void)
 {
 	static const struct rig_case cases[] = {
+		RIG_CASE(signals_end_a_rollback_at_last, SMALL_PAGES),
 		RIG_CASE(every_call_fails_in_turn, IN_ALL_MODES),
 		RIG_CASE(every_call_fails_and_is_taken_back, SMALL_PAGES),
 		RIG_CASE(a_busy_page_takes_all_back, SMALL_PAGES),

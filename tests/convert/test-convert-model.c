@@ -282,6 +282,9 @@ static void convert(struct model *model)
 	}
 	changed = apply_request(model, &stuck) * model->rig.page;
 	assert_int_equal(rc, stuck ? -EAGAIN : 0);
+	/* Of a rollback it is told before. */
+	if (stuck)
+		judge_place(model, &report);
 	if (stuck && flags & GMEM_CONVERT_ROLLBACK) {
 		memcpy(model->pages, before, sizeof(before));
 		assert_int_equal(report.restored, changed);
@@ -290,8 +293,6 @@ static void convert(struct model *model)
 		assert_int_equal(report.restored, 0);
 	}
 	assert_int_equal(report.converted, changed);
-	if (stuck)
-		judge_place(model, &report);
 }
 
 /* A call fails: what then is there is the kernel's, and the model learns it from the library. */

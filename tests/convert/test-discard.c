@@ -291,7 +291,8 @@ static void a_failure_is_a_warning(void **state)
 	convert(&stage, 0, 8, GMEM_PRIVATE, 0);
 	assert_int_equal(gmem_sim_fail(stage.rig.sim, GMEM_SYS_FALLOCATE, 0, 1, -EIO, 0), 0);
 	assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), -EIO);
-	expect_one_message(stage.rig.logs, GMEM_LOG_WARNING, "stay allocated");
+	expect_one_message(stage.rig.logs, GMEM_LOG_ERROR, "gmem_vm_flush", "stay allocated",
+			   "EIO");
 	assert_int_equal(stats_of(&stage).bytes_held_twice, 0);
 	assert_int_equal(gmem_vm_flush(stage.rig.vm, 0, NULL), 0);
 	stage_close(&stage);

@@ -547,6 +547,28 @@ static void messages_have_a_limit_without_a_clock(void **state)
 	stand_close(&stand);
 }
 
+/* Whatever a guest asks for wrongly, what the host fails at is heard. */
+static void what_is_wrong_with_requests_drowns_no_error(void **state)
+{
+	const struct mode *mode = *state;
+	struct stand stand;
+
+	stand_open_with_ram(&stand, mode, NULL);
+	stand.now = 5 * SECOND;
+	refuse_often(&stand, 25);
+	expect_messages(&stand, GMEM_LOG_DEBUG, MESSAGES);
+	fail_attributes(&stand, 1, -EFAULT);
+	guest_asks(&stand, 0, RAM_PAGE, 1, TO_PRIVATE);
+	assert_int_equal(handle_call(&stand, 0, NULL), GMEM_EXIT_RESUME);
+	expect_messages(&stand, GMEM_LOG_ERROR, 1);
+	assert_int_equal(stats_of(&stand).messages_dropped, 15);
+	/* What nobody would hear counts for nothing. */
+	gmem_ctx_set_log(stand.rig.ctx, GMEM_LOG_ERROR, logs_collect, stand.rig.logs, NULL);
+	refuse_often(&stand, 25);
+	assert_int_equal(stats_of(&stand).messages_dropped, 15);
+	stand_close(&stand);
+}
+
 static void faults_have_the_same_limit(void **state)
 {
 	const struct mode *mode = *state;
@@ -750,6 +772,7 @@ int main(void)
 		RIG_CASE(any_faults, IN_ALL_MODES),
 		RIG_CASE(messages_have_a_limit, IN_ALL_MODES),
 		RIG_CASE(messages_have_a_limit_without_a_clock, SMALL_PAGES),
+		RIG_CASE(what_is_wrong_with_requests_drowns_no_error, SMALL_PAGES),
 		RIG_CASE(faults_have_the_same_limit, IN_ALL_MODES),
 		RIG_CASE(failures_of_the_kernel_have_it_too, IN_ALL_MODES),
 		RIG_CASE(refusals_of_listeners_have_it_too, IN_ALL_MODES),

@@ -240,6 +240,80 @@ static void what_another_took_meanwhile_is_refused_and_told_back(void **state)
 	stage_close(&stage);
 }
 
+/*
+ * Slots 0 to 2, of which 0 is free: A (page 0) has 1 and stays what it was, pinned. While another
+ * listener hears that D goes, somebody takes slot 0: then A would lose its slot to C.
+ */
+static void what_loses_its_slot_after_all_is_waited_for(void **state)
+{
+	struct other other = { .gpa_page = 64, .slot = 0, .result = 1 };
+	struct gmem_change *change;
+	struct stage stage;
+	struct gmem_run run;
+	uint64_t page;
+
+	stage_open(&stage, *state);
+	page = stage.rig.page;
+	/* D in slot 2, A from slot 0 to slot 1. */
+	assert_int_equal(unmap(&stage, 0), 0);
+	assert_int_equal(gmem_vm_map(stage.rig.vm, 96 * page, stage.rig.region[1], 48 * page,
+				     16 * page, 2, 0),
+			 0);
+	assert_int_equal(unmap(&stage, 32), 0);
+	assert_int_equal(gmem_vm_map(stage.rig.vm, 0, stage.rig.region[0], 0, 16 * page, 1, 0), 0);
+	stage_pin(&stage, 3);
+	other.stage = &stage;
+	stage.ears.ear[0].inside = wait_for_another;
+	stage.ears.ear[0].opaque = &other;
+	assert_int_equal(gmem_change_new(stage.rig.vm, &change), 0);
+	gmem_change_unmap(change, 0, 16 * page);
+	gmem_change_unmap(change, 96 * page, 16 * page);
+	gmem_change_map(change, 128 * page, stage.rig.region[1], 0, 16 * page, GMEM_SLOT_AUTO, 0);
+	gmem_change_map(change, 0, stage.rig.region[0], 0, 16 * page, GMEM_SLOT_AUTO, 0);
+	logs_reset(stage.rig.logs);
+	assert_int_equal(gmem_change_commit(change), -EAGAIN);
+	assert_int_equal(other.result, 0);
+	expect_one_message(stage.rig.logs, GMEM_LOG_ERROR, "gmem_vm_pin() holds it");
+	stage.ears.ear[0].inside = NULL;
+	ears_compare(&stage.ears, "a pin in the way after all");
+	assert_int_equal(gmem_vm_next_section(stage.rig.vm, 0, &run), 1);
+	assert_int_equal(run.slot, 1);
+	gmem_vm_unpin(stage.rig.vm, &stage.pin);
+	assert_int_equal(gmem_change_commit(change), 0);
+	gmem_change_free(change);
+	ears_compare(&stage.ears, "no pin in the way");
+	rig_compare(&stage.rig);
+	stage_close(&stage);
+}
+
+/* Several sections: what is taken back is told from below. */
+static void what_stays_is_told_from_below(void **state)
+{
+	struct gmem_change *change;
+	struct stage stage;
+	uint64_t page;
+
+	stage_open(&stage, *state);
+	page = stage.rig.page;
+	rig_map(&stage.rig, 64, stage.rig.region[1], 16, 16);
+	ears_forget(&stage.ears);
+	ears_refuse(&stage.ears, 0, REMOVE, 3);
+	assert_int_equal(gmem_change_new(stage.rig.vm, &change), 0);
+	gmem_change_unmap(change, 0, 80 * page);
+	assert_int_equal(gmem_change_commit(change), -ECANCELED);
+	gmem_change_free(change);
+	/* 1 0, 1 0, 1 and the refusal; then its part, and those below. */
+	ears_expect(&stage.ears, 5, 0, REMOVE, 64, 16);
+	ears_expect(&stage.ears, 6, 1, ADD, 64, 16);
+	ears_expect(&stage.ears, 7, 0, ADD, 0, 16);
+	ears_expect(&stage.ears, 8, 1, ADD, 0, 16);
+	ears_expect(&stage.ears, 9, 0, ADD, 32, 16);
+	ears_expect(&stage.ears, 10, 1, ADD, 32, 16);
+	ears_expect_count(&stage.ears, 11);
+	ears_compare(&stage.ears, "a refusal");
+	stage_close(&stage);
+}
+
 int main(void)
 {
 	static const struct rig_case cases[] = {
@@ -250,6 +324,8 @@ int main(void)
 		RIG_CASE(bad_steps_are_refused_before_anybody_is_told, SMALL_PAGES),
 		RIG_CASE(others_change_the_layout_while_listeners_let_go, IN_ALL_MODES),
 		RIG_CASE(what_another_took_meanwhile_is_refused_and_told_back, SMALL_PAGES),
+		RIG_CASE(what_loses_its_slot_after_all_is_waited_for, IN_ALL_MODES),
+		RIG_CASE(what_stays_is_told_from_below, IN_ALL_MODES),
 	};
 
 	return rig_run("memory that goes", cases, sizeof(cases) / sizeof(cases[0]));

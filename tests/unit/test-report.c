@@ -62,6 +62,41 @@ static void a_failure_is_told_whole(void **unused)
 	assert_string_equal(text, failure_text);
 }
 
+/* As a gmem_retry_fn gets it. */
+static void what_is_waited_for_is_told(void **unused)
+{
+	static const char start[] = "discard waits while freeing at gpa 0x3000 (0x4000 bytes, tag "
+				    "0x5, offset 0x6000; obstacle: a pin; the kernel said nothing)";
+	struct gmem_report report = failure;
+	char text[512];
+
+	report.error = report.kernel_error = 0;
+	report.operation = GMEM_OPERATION_DISCARD;
+	report.obstacle = GMEM_OBSTACLE_PIN;
+	assert_true(gmem_report_format(&report, text, sizeof(text)) > 0);
+	assert_memory_equal(text, start, strlen(start));
+	report.operation = GMEM_OPERATION_LAYOUT;
+	assert_true(gmem_report_format(&report, text, sizeof(text)) > 0);
+	assert_non_null(strstr(text, "layout change waits while at work at gpa 0x3000"));
+}
+
+static void a_refusal_names_no_place(void **unused)
+{
+	const struct gmem_report refused = {
+		.error = -EINVAL,
+		.stage = GMEM_STAGE_PLAN,
+		.operation = GMEM_OPERATION_FLUSH,
+	};
+	struct gmem_report report = refused;
+	char text[512];
+
+	assert_true(gmem_report_format(&report, text, sizeof(text)) > 0);
+	assert_string_equal(text, "flush: EINVAL, before anything was touched");
+	report.size = 1;
+	assert_true(gmem_report_format(&report, text, sizeof(text)) > 0);
+	assert_non_null(strstr(text, "at gpa 0 (0x1 bytes"));
+}
+
 static void what_the_kernel_did_not_say_is_nothing(void **unused)
 {
 	struct gmem_report report = failure;
@@ -206,6 +241,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_success_is_told),
 		cmocka_unit_test(a_failure_is_told_whole),
+		cmocka_unit_test(what_is_waited_for_is_told),
+		cmocka_unit_test(a_refusal_names_no_place),
 		cmocka_unit_test(what_the_kernel_did_not_say_is_nothing),
 		cmocka_unit_test(every_stage_has_a_name),
 		cmocka_unit_test(every_obstacle_has_a_name),
