@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Counts the instructions of the calls that vCPU and device threads make most, and
-# holds each to a bound: a goal where it is reached, else what it was at first.
+# holds each to a bound: what it was last, and some 2 in 100 more.
 # Counts do not depend on how busy the machine is; they do depend on the compiler,
 # so only a plain build is judged.
 . "${top_srcdir:-.}/tests/lib.sh"
@@ -32,10 +32,11 @@ bound() {
 }
 
 for sections in 8 256 4096; do
-	bound "a query with $sections sections" 60 10000 gmem_vm_get_state queries "$sections"
+	bound "a query with $sections sections" 45 10000 gmem_vm_get_state queries "$sections"
 done
 bound "a query of memory that can be private" 60 10000 gmem_vm_get_state conversions query
-bound "a conversion of one page, but for its ioctl," 400 20000 gmem_vm_convert conversions convert
-bound "a conversion that there is nothing to do for" 140 10000 gmem_vm_convert conversions trusted
-bound "a pin" 275 10000 gmem_vm_pin conversions pin
+bound "a conversion of one page, but for its ioctl," 389 20000 gmem_vm_convert conversions convert
+bound "a conversion that there is nothing to do for" 136 10000 gmem_vm_convert conversions trusted
+bound "a pin" 273 10000 gmem_vm_pin conversions pin
+bound "an unpin" 68 10000 gmem_vm_unpin conversions pin
 finish

@@ -367,7 +367,7 @@ static inline bool set_page(struct state *state, uint64_t page, bool private, ui
 	_Atomic uint64_t *word = &state->words[gib];
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed), leaf = old;
 
-	if (is_ready(old, private) && pages > 1)
+	if (is_ready(old, private))
 		leaf = word_with_leaf(old);
 	else if ((old & (LOCKED | STATE_MASK)) != STATE_LEAF)
 		return false;
