@@ -148,6 +148,20 @@ static int prepare_rollback(const struct conversion *conversion, struct rollback
 	return 0;
 }
 
+/* Of a part that was to be private again, and of which listeners let go: what is shared still. */
+static void tell_what_stays(struct conversion *conversion, const struct plan *back,
+			    const struct plan_run *part)
+{
+	const struct gmem_range range = { .gpa = part->gpa, .size = part->size };
+	struct plan_position position = { 0 };
+	struct plan plan = *back;
+	struct plan_run left;
+
+	plan.ranges = &range;
+	while (gmem_plan_next(&plan, PLAN_WRONG, &position, &left))
+		gmem_convert_tell_run(conversion, &left, GMEM_EVENT_ADD);
+}
+
 /* Converts those pages of a run back that were converted. */
 static int roll_back_run(struct conversion *conversion, const struct plan_run *run)
 {
@@ -165,7 +179,7 @@ static int roll_back_run(struct conversion *conversion, const struct plan_run *r
 			gmem_convert_tell_run(conversion, &part, GMEM_EVENT_REMOVE);
 		rc = gmem_convert_back(conversion, &part);
 		if (rc && conversion->heard && plan.to == GMEM_PRIVATE)
-			gmem_convert_tell_run(conversion, &part, GMEM_EVENT_ADD);
+			tell_what_stays(conversion, &plan, &part);
 	}
 	return rc;
 }

@@ -409,6 +409,7 @@ int gmem_convert_back(struct conversion *conversion, const struct plan_run *run)
 		conversion->report.converted -= restored;
 		gpa += size;
 		left -= size;
+		size = size > UINT64_MAX / 2 ? size : size * 2;
 		interrupted = 0;
 	}
 	return 0;

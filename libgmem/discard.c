@@ -398,9 +398,10 @@ int gmem_discard_flush(struct gmem_vm *vm, struct wait *wait, bool quietly)
 	while (!rc && gather(&walk, &batch))
 		rc = flush_batch(&freeing, &batch, wait, &busy);
 	wait->report->freed += freeing.freed;
+	/* It does not wait any more, and nobody else will say so. */
+	if (freeing.refused.kernel_error && (!rc || rc == -EAGAIN))
+		return flush_failed(wait->report, &freeing.refused);
 	if (rc)
 		return rc;
-	if (freeing.refused.kernel_error)
-		return flush_failed(wait->report, &freeing.refused);
 	return busy ? -EAGAIN : 0;
 }

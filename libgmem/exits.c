@@ -114,7 +114,7 @@ static int convert(struct exit *exit, const char *what)
 	if (!rc)
 		prefault(exit);
 	/* Whatever is wrong with it: what the guest asked for. */
-	if (rc == -EINVAL)
+	if (rc == -EINVAL || rc == -EDEADLK)
 		refuse(exit, rc);
 	PROBE5(exit, exit->vm->fd, exit->range.gpa, exit->range.size, exit->to, rc);
 	return rc;

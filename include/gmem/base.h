@@ -27,10 +27,11 @@
  *
  * Each failure sends one message to the log (gmem/ctx.h), on the calling thread, before the
  * function returns; it names the object, the value and what would be right. It is of level error,
- * but of level debug where a guest can cause it (an address that a guest gave); and of what a guest
- * can have fail again and again some ten are sent in a second, and the others counted
- * (gmem_vm_stats.messages_dropped). So a guest cannot fill the log. After a failure every object is as it was, but for gmem/convert.h:
- * a conversion may be half done, and says in a gmem_report what was; so may a discard.
+ * but of level debug where a guest can cause it (an address that a guest gave); and of what a
+ * guest can have fail again and again some ten are sent in a second, and the others that would be
+ * heard counted (gmem_vm_stats.messages_dropped). So a guest cannot fill the log. After a failure
+ * every object is as it was, but for gmem/convert.h: a conversion may be half done, and says in a
+ * gmem_report what was; so may a discard.
  *
  * Setters of a configuration or a context return nothing and cannot fail (NULL is ignored): the
  * function that uses the configuration judges it as a whole, and has a log to say what is wrong

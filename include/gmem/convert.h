@@ -36,9 +36,9 @@ extern "C" {
  * On failure convert back what was converted, so that each page is as it was. -EOPNOTSUPP, before
  * anything is touched, where this would destroy contents (gmem_vm_config_set_type()), and where
  * the pages that differ from what is asked for lie in more than GMEM_ROLLBACK_RUNS runs. Nothing is
- * waited for on the way back: a run with a page that has come into use meanwhile stays as asked
- * for, as one that the kernel fails at does; an error message names it, and it is in
- * report.converted.
+ * waited for on the way back: a run, or the rest of one, with a page that has come into use
+ * meanwhile stays as asked for, as one that the kernel fails at does, or signals interrupt a
+ * hundred times; an error message names it, and it is in report.converted.
  */
 #define GMEM_CONVERT_ROLLBACK (1u << 0)
 /**
@@ -176,8 +176,8 @@ GMEM_API int gmem_vm_convert_ranges(struct gmem_vm *vm, const struct gmem_range 
  *         VM), -EIO (the kernel would not free a part, or in a child after fork). But for the
  *         kernel's failure nothing is freed then, and nothing absent; after that one the rest is
  *         freed, and all of it absent where asked for. What is wrong with addresses, and -EAGAIN,
- *         is logged at level debug; the others are errors, but some ten a second at most, for a
- *         guest's balloon can ask again and again. Threads: any. Since: 0.1
+ *         is logged at level debug; what the kernel or a listener refuses is an error, but some
+ *         ten a second at most, for a guest's balloon can ask again and again. Threads: any. Since: 0.1
  */
 GMEM_API int gmem_vm_discard(struct gmem_vm *vm, uint64_t gpa, uint64_t size, uint32_t flags,
 			     struct gmem_report *report);

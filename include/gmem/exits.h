@@ -54,8 +54,9 @@ GMEM_API int gmem_vm_enable_exits(struct gmem_vm *vm);
  *
  * Everything in the exit is the guest's, and not trusted. What is wrong with it is logged at level
  * debug; what the kernel fails at, and what a listener refuses, as an error, with no other message
- * for the exit. All of these are some ten a second at most, for the guest can ask again and again;
- * the rest is counted (gmem_vm_stats.messages_dropped, exits_refused).
+ * for the exit. Of either some ten are sent in a second, for the guest can ask again and again; what
+ * else would be heard is counted (gmem_vm_stats.messages_dropped), and all that is refused
+ * (exits_refused).
  *
  * A fault on a page whose state is as the access wants it may come from another vCPU having been
  * faster: then the vCPU resumes. If it comes again and again though nothing was converted

@@ -640,6 +640,63 @@ static void a_rollback_waits_for_no_page(void **state)
 	rig_close(&rig);
 }
 
+/* Half of the first range is private again when a page of the rest is in use. */
+struct mapper {
+	struct rig *rig;
+	uint32_t adds;
+	struct gmem_range last_add;
+};
+
+static int fail_the_way_back(uint32_t event, const struct gmem_run *run, void *opaque)
+{
+	struct mapper *mapper = opaque;
+
+	if (event == GMEM_EVENT_REMOVE)
+		return 0;
+	mapper->last_add = (struct gmem_range){ run->gpa, run->size };
+	if (mapper->adds++)
+		return 0;
+	rig_fail_call(mapper->rig, 1, -EIO);
+	rig_fail_call(mapper->rig, 2, -EINTR);
+	rig_fail_call(mapper->rig, 4, -EAGAIN);
+	return 0;
+}
+
+static void what_is_private_again_is_not_added(void **state)
+{
+	struct gmem_listener *listener;
+	struct mapper mapper = { 0 };
+	struct gmem_range ranges[2];
+	struct gmem_report report;
+	struct rig rig;
+	uint32_t i;
+
+	rig_open(&rig, *state);
+	mapper.rig = &rig;
+	for (i = 0; i < 2; i++) {
+		ranges[i] = (struct gmem_range){ (FIRST + 64 * i) * rig.page, 32 * rig.page };
+		rig_map(&rig, FIRST + 64 * i, rig_region(&rig, 64), 0, 32);
+	}
+	assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 2, GMEM_PRIVATE, GMEM_CONVERT_KEEP,
+						NULL),
+			 0);
+	assert_int_equal(gmem_listener_new(rig.vm, GMEM_LISTEN_CONVERT, GMEM_LISTEN_RAM, 0,
+					   fail_the_way_back, &mapper, NULL, &listener),
+			 0);
+	assert_int_equal(gmem_vm_convert_ranges(rig.vm, ranges, 2, GMEM_SHARED,
+						GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_KEEP, &report),
+			 -EIO);
+	assert_int_equal(report.restored, 16 * rig.page);
+	assert_int_equal(report.converted, 16 * rig.page);
+	assert_int_equal(mapper.adds, 2);
+	assert_int_equal(mapper.last_add.gpa, ranges[0].gpa + 16 * rig.page);
+	assert_int_equal(mapper.last_add.size, 16 * rig.page);
+	assert_int_equal(gmem_sim_clear_failures(rig.sim), 0);
+	rig_compare(&rig);
+	assert_int_equal(gmem_listener_free(listener), 0);
+	rig_close(&rig);
+}
+
 /* Every call that a wait makes fails: no clock, no futex. It ends, and nothing is lost. */
 static void waits_that_fail(void **state)
 {
@@ -673,6 +730,7 @@ static void waits_that_fail(void **state)
 int main(void)
 {
 	static const struct rig_case cases[] = {
+		RIG_CASE(what_is_private_again_is_not_added, SMALL_PAGES),
 		RIG_CASE(signals_end_a_rollback_at_last, SMALL_PAGES),
 		RIG_CASE(every_call_fails_in_turn, IN_ALL_MODES),
 		RIG_CASE(every_call_fails_and_is_taken_back, SMALL_PAGES),

@@ -505,6 +505,38 @@ static void a_flush_says_for_which_part(void **state)
 	close_scene(&scene);
 }
 
+/* What the kernel refused before the wait was given up does not wait any more: it is said. */
+static void a_flush_that_gives_up_says_what_was_refused(void **state)
+{
+	const struct mode *mode = *state;
+	struct gmem_vm_config *config = rig_config(mode);
+	struct gmem_report report;
+	struct scene scene;
+
+	memset(&scene, 0, sizeof(scene));
+	gmem_vm_config_set_retry(config, UINT64_MAX, answer, &scene, NULL);
+	gmem_vm_config_set_discard_limit(config, 1 << 30);
+	open_scene_with(&scene, mode, config);
+	assert_int_equal(rig_convert(&scene.rig, FIRST, 2, GMEM_PRIVATE, 0, NULL), 0);
+	assert_int_equal(rig_convert(&scene.rig, FIRST + HELD + 2, 2, GMEM_PRIVATE, 0, NULL), 0);
+	hold_begin(&scene);
+	atomic_store(&scene.rig.futex_error, -EINTR);
+	assert_int_equal(gmem_sim_fail(scene.rig.sim, GMEM_SYS_FALLOCATE, 0, 0, -EPERM, 0), 0);
+	assert_int_equal(gmem_sim_fail(scene.rig.sim, GMEM_SYS_MADVISE, 0, 0, -EPERM, 0), 0);
+	scene.answer = GMEM_RETRY_STOP;
+	logs_reset(scene.rig.logs);
+	assert_int_equal(gmem_vm_flush(scene.rig.vm, 0, &report), -EIO);
+	assert_int_equal(scene.asked, 1);
+	assert_int_equal(report.kernel_error, -EPERM);
+	assert_int_equal(report.gpa, at(&scene, 0));
+	assert_int_equal(report.obstacle, GMEM_OBSTACLE_NONE);
+	expect_one_message(scene.rig.logs, GMEM_LOG_ERROR, "gmem_vm_flush", "EPERM");
+	gmem_sim_clear_failures(scene.rig.sim);
+	atomic_store(&scene.rig.futex_error, 0);
+	hold_end(&scene);
+	close_scene(&scene);
+}
+
 /* Of memory that is to be freed or unmapped nothing is passed over. */
 static void who_waits_for_a_pin_says_for_which(void **state)
 {
@@ -838,6 +870,7 @@ int main(void)
 		RIG_CASE(who_waits_for_an_operation_says_for_which_part, IN_ALL_MODES),
 		RIG_CASE(a_hole_in_the_way_has_no_tag, IN_ALL_MODES),
 		RIG_CASE(a_flush_says_for_which_part, SPLIT_SMALL),
+		RIG_CASE(a_flush_that_gives_up_says_what_was_refused, SPLIT_SMALL),
 		RIG_CASE(who_waits_for_a_pin_says_for_which, IN_ALL_MODES),
 		RIG_CASE(a_conversion_passes_over_pages, IN_ALL_MODES),
 		RIG_CASE(calls_that_get_nowhere_are_not_passed_over, IN_ALL_MODES),
