@@ -19,11 +19,6 @@
 	(GMEM_CONVERT_ROLLBACK | GMEM_CONVERT_NOWAIT | GMEM_CONVERT_TRUST_STATE |                  \
 	 GMEM_CONVERT_KEEP | GMEM_CONVERT_FREE_HUGETLB)
 
-static const char *state_name(uint32_t state)
-{
-	return state == GMEM_PRIVATE ? "private" : "shared";
-}
-
 static int check_flags(const struct gmem_vm *vm, const char *function, uint32_t flags)
 {
 	if (!(flags & ~ALL_FLAGS))
@@ -113,95 +108,6 @@ bool gmem_convert_destroys(const struct gmem_vm *vm)
 	}
 }
 
-/* The runs that are to be changed, and to be changed back. */
-struct rollback {
-	struct plan_run runs[GMEM_ROLLBACK_RUNS];
-	uint32_t count;
-};
-
-static int prepare_rollback(const struct conversion *conversion, struct rollback *rollback)
-{
-	const struct gmem_vm *vm = conversion->vm;
-	struct plan_position position = { 0 };
-	struct plan_run run;
-
-	rollback->count = 0;
-	if (gmem_convert_destroys(vm)) {
-		log_error(vm->ctx,
-			  "%s: GMEM_CONVERT_ROLLBACK: converting back would destroy what the pages "
-			  "hold; a VM of which that is not so says its type with "
-			  "gmem_vm_config_set_type()",
-			  conversion->function);
-		return -EOPNOTSUPP;
-	}
-	while (gmem_plan_next(&conversion->plan, PLAN_WRONG, &position, &run)) {
-		if (rollback->count == GMEM_ROLLBACK_RUNS) {
-			log_debug(vm->ctx,
-				  "%s: GMEM_CONVERT_ROLLBACK: more than %u runs of pages are to be "
-				  "made %s; convert them in parts",
-				  conversion->function, GMEM_ROLLBACK_RUNS,
-				  state_name(conversion->plan.to));
-			return -EOPNOTSUPP;
-		}
-		rollback->runs[rollback->count++] = run;
-	}
-	return 0;
-}
-
-/* Of a part that was to be private again, and of which listeners let go: what is shared still. */
-static void tell_what_stays(struct conversion *conversion, const struct plan *back,
-			    const struct plan_run *part)
-{
-	const struct gmem_range range = { .gpa = part->gpa, .size = part->size };
-	struct plan_position position = { 0 };
-	struct plan plan = *back;
-	struct plan_run left;
-
-	plan.ranges = &range;
-	while (gmem_plan_next(&plan, PLAN_WRONG, &position, &left))
-		gmem_convert_tell_run(conversion, &left, GMEM_EVENT_ADD);
-}
-
-/* Converts those pages of a run back that were converted. */
-static int roll_back_run(struct conversion *conversion, const struct plan_run *run)
-{
-	const struct gmem_range range = { .gpa = run->gpa, .size = run->size };
-	struct plan_position position = { 0 };
-	struct plan plan = conversion->plan;
-	struct plan_run part;
-	int rc = 0;
-
-	plan.ranges = &range;
-	plan.count = 1;
-	plan.to = opposite_state(plan.to);
-	while (!rc && gmem_plan_next(&plan, PLAN_WRONG, &position, &part)) {
-		if (conversion->heard && plan.to == GMEM_PRIVATE)
-			gmem_convert_tell_run(conversion, &part, GMEM_EVENT_REMOVE);
-		rc = gmem_convert_back(conversion, &part);
-		if (rc && conversion->heard && plan.to == GMEM_PRIVATE)
-			tell_what_stays(conversion, &plan, &part);
-	}
-	return rc;
-}
-
-static void roll_back(struct conversion *conversion, const struct rollback *rollback)
-{
-	uint32_t i;
-	int rc;
-
-	for (i = rollback->count; i-- > 0;) {
-		rc = roll_back_run(conversion, &rollback->runs[i]);
-		if (rc)
-			log_error(
-				conversion->vm->ctx,
-				"%s: a part of gpa %#llx, %#llx bytes, could not be converted back "
-				"(%s), and stays %s",
-				conversion->function, (unsigned long long)rollback->runs[i].gpa,
-				(unsigned long long)rollback->runs[i].size, gmem_error_name(rc),
-				state_name(conversion->plan.to));
-	}
-}
-
 /* Listeners first: they let go of what is to be private. */
 static int begin_commit(struct conversion *conversion)
 {
@@ -243,7 +149,7 @@ static void report_first_wrong(struct conversion *conversion)
 static __attribute__((noinline)) int commit_or_roll_back(struct conversion *conversion)
 {
 	struct rollback rollback;
-	int rc = prepare_rollback(conversion, &rollback);
+	int rc = gmem_convert_prepare_rollback(conversion, &rollback);
 
 	if (!rc)
 		rc = begin_commit(conversion);
@@ -254,7 +160,7 @@ static __attribute__((noinline)) int commit_or_roll_back(struct conversion *conv
 	if (rc == -EAGAIN)
 		report_first_wrong(conversion);
 	if (rc)
-		roll_back(conversion, &rollback);
+		gmem_convert_roll_back(conversion, &rollback);
 	return end_commit(conversion, rc);
 }
 

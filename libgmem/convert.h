@@ -22,6 +22,11 @@ struct first_call {
 	uint64_t stuck;
 };
 
+static inline const char *state_name(uint32_t state)
+{
+	return state == GMEM_PRIVATE ? "private" : "shared";
+}
+
 struct conversion {
 	struct gmem_vm *vm;
 	const char *function; /* for messages */
@@ -83,6 +88,17 @@ bool gmem_convert_discard(struct conversion *conversion);
  */
 bool gmem_convert_again(struct conversion *conversion, const struct section_view *view,
 			uint64_t gpa, uint64_t size, int error, uint32_t times);
+
+/* The runs that are to be changed, and to be changed back. */
+struct rollback {
+	struct plan_run runs[GMEM_ROLLBACK_RUNS];
+	uint32_t count;
+};
+
+/* 0; -EOPNOTSUPP, with its message. */
+int gmem_convert_prepare_rollback(const struct conversion *conversion, struct rollback *rollback);
+/* As far as the kernel lets it; what stays is logged, and told to listeners. */
+void gmem_convert_roll_back(struct conversion *conversion, const struct rollback *rollback);
 
 /* Converts pages of one run that belong to this conversion alone back, without waiting. */
 int gmem_convert_back(struct conversion *conversion, const struct plan_run *run);

@@ -581,6 +581,9 @@ static void callbacks_may_not_handle_exits(void **state)
 	assert_int_equal(rig_convert(&stand.rig, RAM_PAGE, 1, GMEM_PRIVATE, 0, NULL), 0);
 	assert_int_equal(nested.rc, -EDEADLK);
 	assert_int_equal(nested.report.error, -EDEADLK);
+	/* What the guest asked for. */
+	assert_int_equal(nested.report.gpa, (RAM_PAGE + 9) * stand.rig.page);
+	assert_int_equal(nested.report.size, stand.rig.page);
 	gmem_listener_free(listener);
 	assert_int_equal(handle_fault(&stand, 0, NULL), GMEM_EXIT_RESUME);
 	rig_compare(&stand.rig);
